@@ -1,0 +1,93 @@
+/**
+ * The nouns of the daemon's core. Ids and sizes are branded, so that a count is never taken for a
+ * size nor one id for another; the only conversions stand at the end of this file.
+ */
+
+declare const brand: unique symbol;
+type Branded<T, Name extends string> = T & { readonly [brand]: Name };
+
+export type Bytes = Branded<bigint, 'Bytes'>;
+export type Address = Branded<bigint, 'Address'>;
+export type SessionId = Branded<bigint, 'SessionId'>;
+export type CacheId = Branded<bigint, 'CacheId'>;
+export type ExtentId = Branded<bigint, 'ExtentId'>;
+/** Chosen by the client; unique among a session's grants in flight. */
+export type GrantId = Branded<bigint, 'GrantId'>;
+/** Milliseconds on the daemon's monotonic clock. */
+export type Instant = Branded<number, 'Instant'>;
+
+export const PAGE_BYTES = 2n * 1024n * 1024n;
+/** Extents are 2^0 .. 2^9 pages: 2 MiB .. 1 GiB. */
+export const EXTENT_ORDER_MAX = 9;
+export const UINT64_MAX = 2n ** 64n - 1n;
+
+export type Layout = 'token-major' | 'layer-major' | 'latent';
+export type Dtype = 'bf16' | 'fp16' | 'fp32' | 'fp8-e4m3' | 'fp8-e5m2';
+
+export interface CacheGeometry {
+  readonly layout: Layout;
+  readonly layers: number;
+  readonly kvHeads: number;
+  readonly headDim: number;
+  readonly dtype: Dtype;
+  readonly slots: number;
+  readonly maxTokens: number;
+}
+
+/** The address of token t of slot s in lane l: base + l * laneStride + s * slotStride + t * row. */
+export interface CachePlan {
+  readonly baseAddress: Address;
+  readonly totalBytes: Bytes;
+  readonly laneCount: number;
+  readonly rowBytes: Bytes;
+  /** A whole number of rows and of pages. */
+  readonly slotStrideBytes: Bytes;
+  readonly laneStrideBytes: Bytes;
+}
+
+/** Who is at the other end, as the kernel says. */
+export interface Peer {
+  readonly pid: number;
+  readonly uid: number;
+  readonly gid: number;
+  /** The client's own name for itself; for people. */
+  readonly name: string;
+}
+
+/** How many extents of each order; index = order, 0 .. EXTENT_ORDER_MAX. */
+export type OrderCounts = readonly number[];
+
+export interface ExtentSpec {
+  readonly id: ExtentId;
+  readonly bytes: Bytes;
+}
+
+/** What the world must do after a decision; the core itself does nothing. */
+export type Effect =
+  /** Create these extents and send them; answer with `Ledger.grantSettled`. */
+  | { readonly kind: 'grant'; readonly session: SessionId; readonly grant: GrantId; readonly extents: readonly ExtentSpec[] }
+  /** A waiting grant will not be met: tell its session. */
+  | { readonly kind: 'refuse'; readonly session: SessionId; readonly grant: GrantId; readonly error: import('../../proto/errors.js').KvspanError }
+  /** Ask a session to give memory back. */
+  | { readonly kind: 'reclaim'; readonly session: SessionId; readonly reclaim: bigint; readonly wantedBytes: Bytes; readonly deadline: Instant };
+
+export interface Limits {
+  readonly poolBytes: Bytes;
+  readonly sessionLimitBytes: Bytes;
+  readonly sessionsMax: number;
+  readonly cachesPerSessionMax: number;
+  readonly grantsInFlightMax: number;
+  readonly extentsPerGrantMax: number;
+  /** The longest a grant may wait. */
+  readonly grantWaitMsMax: number;
+  readonly addressPlanBase: Address;
+  readonly addressPlanBytes: Bytes;
+}
+
+export const bytes = (value: bigint): Bytes => value as Bytes;
+export const address = (value: bigint): Address => value as Address;
+export const sessionId = (value: bigint): SessionId => value as SessionId;
+export const cacheId = (value: bigint): CacheId => value as CacheId;
+export const extentId = (value: bigint): ExtentId => value as ExtentId;
+export const grantId = (value: bigint): GrantId => value as GrantId;
+export const instant = (value: number): Instant => value as Instant;
