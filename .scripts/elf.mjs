@@ -6,7 +6,8 @@ const VER_FLG_WEAK = 2;
 const STB_WEAK = 2;
 
 function sections(elf) {
-  if (elf.readUInt32BE(0) !== 0x7f454c46 || elf[4] !== 2 || elf[5] !== 1) throw new Error('not a little-endian ELF64 file');
+  if (elf.readUInt32BE(0) !== 0x7f454c46 || elf[4] !== 2 || elf[5] !== 1)
+    throw new Error('not a little-endian ELF64 file');
   const table = Number(elf.readBigUInt64LE(0x28));
   const size = elf.readUInt16LE(0x3a);
   return Array.from({ length: elf.readUInt16LE(0x3c) }, (_, index) => {
@@ -36,7 +37,11 @@ export function versionNeeds(elf) {
   for (let i = 0; i < needs.info; i += 1) {
     let entry = file + elf.readUInt32LE(file + 8);
     for (let j = 0; j < elf.readUInt16LE(file + 2); j += 1) {
-      found.push({ at: entry, name: text(elf, strings + elf.readUInt32LE(entry + 8)), weak: (elf.readUInt16LE(entry + 4) & VER_FLG_WEAK) !== 0 });
+      found.push({
+        at: entry,
+        name: text(elf, strings + elf.readUInt32LE(entry + 8)),
+        weak: (elf.readUInt16LE(entry + 4) & VER_FLG_WEAK) !== 0,
+      });
       entry += elf.readUInt32LE(entry + 12);
     }
     file += elf.readUInt32LE(file + 12);
@@ -66,7 +71,8 @@ export function weaken(elf, version, symbol) {
   const strings = sections(elf)[symbols.link].offset;
   const SYMBOL_BYTES = 24;
   for (let at = symbols.offset; at < symbols.offset + symbols.size; at += SYMBOL_BYTES) {
-    if (text(elf, strings + elf.readUInt32LE(at)) === symbol) elf[at + 4] = (elf[at + 4] & 0xf) | (STB_WEAK << 4);
+    if (text(elf, strings + elf.readUInt32LE(at)) === symbol)
+      elf[at + 4] = (elf[at + 4] & 0xf) | (STB_WEAK << 4);
   }
   return true;
 }

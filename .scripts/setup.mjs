@@ -1,7 +1,7 @@
 // Makes a fresh clone runnable: dependencies, the native addon, the TypeScript build. Does only
 // what is due, so that a second run costs almost nothing. `npm run build`.
 import { pathToFileURL } from 'node:url';
-import { bin, mtime, must, newest, root } from './lib.mjs';
+import { bin, mtime, must, newest, root, touch } from './lib.mjs';
 
 const NODE_OLDEST = [20, 19];
 const COMPILER_HINT =
@@ -11,7 +11,9 @@ const COMPILER_HINT =
 function checkNode() {
   const [major, minor] = process.versions.node.split('.').map(Number);
   if (major > NODE_OLDEST[0] || (major === NODE_OLDEST[0] && minor >= NODE_OLDEST[1])) return;
-  process.stderr.write(`kvspan: needs Node ${NODE_OLDEST.join('.')} or later, this is ${process.versions.node}\n`);
+  process.stderr.write(
+    `kvspan: needs Node ${NODE_OLDEST.join('.')} or later, this is ${process.versions.node}\n`,
+  );
   process.exit(1);
 }
 
@@ -21,27 +23,51 @@ async function dependencies(say) {
   await must('npm ci', 'npm', ['ci', '--no-audit', '--no-fund', '--loglevel=error']);
 }
 
-/** The addon and, with `tests`, the native tests beside it. */
-export async function native(say, { tests = false, sanitize = '' } = {}) {
-  const out = sanitize ? `build/native-${sanitize.split(',')[0]}` : 'build/native';
-  const binary = tests ? `${out}/Release/kvspan-native-tests` : `${out}/Release/kvspan.node`;
-  const sources = newest(['native', 'kernels/cpu', ...(tests ? ['test/native'] : [])], path =>
-    /\.(cpp|hpp|txt|json)$/.test(path),
-  );
-  if (mtime(binary) >= sources) return;
-  say(`building the native core${tests ? ' and its tests' : ''}${sanitize ? ` (${sanitize} sanitizer)` : ''}`);
-  const defines = [
-    ...(tests ? ['--CDKVSPAN_TESTS=ON'] : []),
-    ...(sanitize ? [`--CDKVSPAN_SANITIZE=${sanitize}`] : []),
-  ];
-  await must('the native build', bin('cmake-js'), ['compile', '-d', 'native', '-O', `${root}/${out}`, '--parallel', '2', ...defines], {
+const isNativeSource = path => /\.(cpp|hpp|txt|json)$/.test(path);
+
+/** The addon and, with `tests`, the native test programs beside it. */
+export async function native(say, { tests = false } = {}) {
+  const binary = tests ? 'build/native/kvspan-native-tests' : 'build/native/Release/kvspan.node';
+  const folders = ['native', 'kernels/cpu', ...(tests ? ['test/native'] : [])];
+  if (mtime(binary) >= newest(folders, isNativeSource)) return;
+  say(`building the native core${tests ? ' and its tests' : ''}`);
+  const args = ['compile', '-d', 'native', '-O', `${root}/build/native`, '--parallel', '2'];
+  await must('the native build', bin('cmake-js'), tests ? [...args, '--CDKVSPAN_TESTS=ON'] : args, {
     hint: COMPILER_HINT,
   });
+  touch(binary);
+}
+
+/** The test programs alone, under a sanitizer; no addon, so plain cmake will do. */
+export async function sanitized(say, sanitizer) {
+  const out = `build/native-${sanitizer.split(',')[0]}`;
+  const binary = `${out}/kvspan-native-tests`;
+  if (mtime(binary) >= newest(['native', 'kernels/cpu', 'test/native'], isNativeSource)) return;
+  say(`building the native tests with the ${sanitizer} sanitizer`);
+  const defines = ['-DKVSPAN_TESTS=ON', `-DKVSPAN_SANITIZE=${sanitizer}`];
+  await must('the configuration', 'cmake', ['-S', 'native', '-B', out, ...defines], {
+    hint: COMPILER_HINT,
+  });
+  await must('the native build', 'cmake', ['--build', out, '--parallel', '2'], {
+    hint: COMPILER_HINT,
+  });
+  touch(binary);
 }
 
 async function typescript(say) {
-  const sources = newest(['proto', 'daemon', 'native', 'client', 'kernels', 'test', 'bench', 'tsconfig.json', 'package.json'], path =>
-    /\.(ts|json)$/.test(path) && !path.includes('bench/results'),
+  const sources = newest(
+    [
+      'proto',
+      'daemon',
+      'native',
+      'client',
+      'kernels',
+      'test',
+      'bench',
+      'tsconfig.json',
+      'package.json',
+    ],
+    path => /\.(ts|json)$/.test(path) && !path.includes('bench/results'),
   );
   if (mtime('build/ts/.tsbuildinfo') >= sources) return;
   say('compiling TypeScript');

@@ -3,19 +3,27 @@
 import { existsSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { bin, root, run } from './lib.mjs';
-import { native, setup } from './setup.mjs';
+import { sanitized, setup } from './setup.mjs';
 
 const results = join(root, 'build/test-results.json');
 const say = line => process.stderr.write(`kvspan: ${line} ...\n`);
 
 await setup({ tests: true });
-await native(say, { tests: true, sanitize: 'address,undefined' });
-await native(say, { tests: true, sanitize: 'thread' });
+await sanitized(say, 'address,undefined');
+await sanitized(say, 'thread');
 
 rmSync(results, { force: true });
 const { status } = await run(
   bin('vitest'),
-  ['run', '--config', 'test/vitest.config.ts', '--reporter=default', '--reporter=json', `--outputFile.json=${results}`, ...process.argv.slice(2)],
+  [
+    'run',
+    '--config',
+    'test/vitest.config.ts',
+    '--reporter=default',
+    '--reporter=json',
+    `--outputFile.json=${results}`,
+    ...process.argv.slice(2),
+  ],
   { show: true },
 );
 
@@ -25,14 +33,19 @@ if (!existsSync(results)) {
 }
 const report = JSON.parse(readFileSync(results, 'utf8'));
 // A file that fails to load has no tests in it: it counts as one failure.
-const unloadable = report.testResults.filter(file => file.status === 'failed' && file.assertionResults.length === 0).length;
+const unloadable = report.testResults.filter(
+  file => file.status === 'failed' && file.assertionResults.length === 0,
+).length;
 let failed = report.numFailedTests + unloadable;
 if (status !== 0 && failed === 0) failed = 1;
 for (const file of report.testResults) {
   for (const test of file.assertionResults) {
-    if (test.status === 'pending' || test.status === 'skipped') process.stdout.write(`skipped: ${test.fullName}\n`);
+    if (test.status === 'pending' || test.status === 'skipped')
+      process.stdout.write(`skipped: ${test.fullName}\n`);
   }
 }
 const skipped = report.numPendingTests + report.numTodoTests;
-process.stdout.write(`${report.numPassedTests} passed, ${failed} failed${skipped > 0 ? `, ${skipped} skipped` : ''}\n`);
+process.stdout.write(
+  `${report.numPassedTests} passed, ${failed} failed${skipped > 0 ? `, ${skipped} skipped` : ''}\n`,
+);
 process.exit(failed === 0 ? 0 : 1);

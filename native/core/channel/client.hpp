@@ -22,10 +22,12 @@ struct ClientWelcome {
 
 // Called on the receiving thread.
 struct ClientEvents {
-  // A batch of a grant was imported; already acknowledged when the call returns, so the extents
-  // must be in the magazine by then.
+  // A batch of a grant was imported. It is acknowledged once this has returned: from then on the
+  // extents are the receiver's, which must have them in its magazine by then.
   std::function<void(std::vector<Extent>)> extents;
-  // All of a grant has arrived, or it failed (`failure` not empty).
+  // All of a grant has arrived (every batch is acknowledged), or it ended early: an import failed,
+  // or the daemon could not go on (`failure` not empty; the extents handed on so far stay). A grant
+  // that fails before its first extent, or by the end of the connection, is not told here.
   std::function<void(std::uint64_t grantId, std::uint32_t importedCount, const std::string& failure)>
       granted;
   // The connection is gone. Called once.

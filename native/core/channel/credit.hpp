@@ -17,7 +17,7 @@ inline constexpr std::uint32_t kDescriptorsInFlightMax = 1024;
 class CreditLine {
  public:
   explicit CreditLine(std::uint32_t limit) : limit_(limit), free_(limit) {}
-  // The smaller of kDescriptorsInFlightMax and half of what this process may have open.
+  // The smaller of kDescriptorsInFlightMax and a quarter of what this process may have open.
   static std::uint32_t limitOfThisProcess();
 
   std::uint32_t limit() const { return limit_; }

@@ -9,6 +9,7 @@
 //     |    Refused (code, sentence) --------- |
 //     | <- Extents (grant, ids) + fds ------- |   at most kFdsPerMessage a message; the next
 //     | -- Ack (grant, first, imported) ----> |   only after the acknowledgement of the last
+//     | <- Refused -------------------------- |   a protocol error, just before the end
 //     :                                       :
 // The connection is the session: the kernel closes it when the process dies.
 #pragma once
@@ -58,7 +59,8 @@ struct ExtentEntry {
   std::uint64_t bytes;
 };
 
-// Followed by `count` ExtentEntry; as many descriptors in the same message.
+// Followed by `count` ExtentEntry; as many descriptors in the same message. With `count` 0 the grant
+// ends early, after the `first` = `total` extents already sent; that is not acknowledged.
 struct Extents {
   Header header;
   std::uint64_t grantId;

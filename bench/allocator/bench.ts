@@ -1,0 +1,126 @@
+/**
+ * The allocator bench: what kvspan costs, beside the raw calls of the device in the same run. A
+ * private daemon, this process as its client.
+ */
+import { join } from 'node:path';
+import { connect, type Session } from '../../client/typescript/index.js';
+import { type DeviceOptions, loadNative } from '../../native/index.js';
+import { badField } from '../../proto/errors.js';
+import { startDaemon } from '../demo/daemon.js';
+import { type BenchResult, commitOf, machine, type Row, writeResult } from '../report/results.js';
+import { renderRows } from '../report/table.js';
+import { coldGrant, giveBack, sessionSetUp } from './grant.js';
+import { growth } from './growth.js';
+import { resident } from './resident.js';
+import { stepAhead, stepFromMagazine, stepNothing, stepRefill } from './step.js';
+import { type Workload, workloadFor } from './workload.js';
+
+export interface AllocatorBenchOptions {
+  readonly backend: string;
+  readonly out: string;
+  readonly smoke: boolean;
+  readonly only?: readonly string[];
+}
+
+interface Context {
+  readonly session: Session;
+  readonly socketDirectory: string;
+  readonly daemonPid: number;
+  readonly device: DeviceOptions;
+  readonly workload: Workload;
+}
+
+/** In the order in which they run: the daemon is looked at before it has done anything. */
+const parts: Readonly<Record<string, (context: Context) => Promise<Row[]>>> = {
+  resident: ({ session, daemonPid, workload }) => resident(session, daemonPid, workload),
+  step: async ({ session, workload }) => [
+    ...(await stepNothing(session, workload)),
+    ...(await stepAhead(session, workload)),
+    ...(await stepFromMagazine(session, workload)),
+    ...(await stepRefill(session, workload)),
+  ],
+  grant: async ({ session, device, workload }) => [
+    ...(await coldGrant(session, device, workload)),
+    ...(await giveBack(session, workload)),
+  ],
+  setup: ({ socketDirectory, workload }) => sessionSetUp(socketDirectory, workload),
+  growth: ({ session, device, workload }) => growth(session, device, workload),
+};
+
+function chosenParts(only: readonly string[] | undefined): string[] {
+  const names = Object.keys(parts);
+  const unknown = only?.find(name => !names.includes(name));
+  if (unknown !== undefined) throw badField('only', unknown, names.join(', '));
+  return only === undefined ? names : names.filter(name => only.includes(name));
+}
+
+function backendOption(backend: string): 'auto' | 'host' | 'cuda' {
+  if (backend === 'auto' || backend === 'host' || backend === 'cuda') return backend;
+  throw badField('backend', backend, 'auto, host or cuda');
+}
+
+export async function runAllocatorBench(options: AllocatorBenchOptions): Promise<number> {
+  const names = chosenParts(options.only);
+  const backend = backendOption(options.backend);
+  const daemon = await startDaemon({
+    backend,
+    serveArguments: poolArguments(backend, options.smoke),
+  });
+  const session = await connect({
+    socketDirectory: daemon.socketDirectory,
+    name: 'bench-allocator',
+  });
+  const rows: Row[] = [];
+  try {
+    const { device, backend: serverBackend } = session.server;
+    const library = process.env['KVSPAN_CUDA_LIBRARY'] ?? null;
+    const context: Context = {
+      session,
+      socketDirectory: daemon.socketDirectory,
+      daemonPid: daemon.pid ?? 0,
+      device: { backend: serverBackend, ordinal: device.ordinal, library },
+      workload: workloadFor(serverBackend, options.smoke),
+    };
+    for (const name of names) {
+      const start = performance.now();
+      process.stderr.write(`bench allocator: ${name} ...`);
+      rows.push(...((await parts[name]?.(context)) ?? []));
+      process.stderr.write(` ${((performance.now() - start) / 1000).toFixed(1)} s\n`);
+    }
+    const result: BenchResult = {
+      bench: options.smoke ? 'allocator-smoke' : 'allocator',
+      device: device.name,
+      backend: serverBackend,
+      driver: device.driver,
+      commit: commitOf(join(import.meta.dirname, '..')),
+      date: new Date().toISOString(),
+      machine: machine(),
+      rows,
+    };
+    const { cpu, cores, node } = result.machine;
+    process.stdout.write(
+      `${device.name}, driver ${device.driver}; ${cpu}, ${cores} cores; Node ${node}; ${result.commit}\n`,
+    );
+    process.stdout.write(`${renderRows(rows)}\n`);
+    process.stdout.write(`written to ${writeResult(result, options.out)}\n`);
+  } finally {
+    await session.close();
+    await daemon.stop();
+  }
+  return 0;
+}
+
+/** The host backend's default pool is small; the bench needs room for 10,000 extents of addresses. */
+function poolArguments(backend: 'auto' | 'host' | 'cuda', smoke: boolean): string[] {
+  if (smoke) return ['--pool-bytes', '2GiB'];
+  return backend === 'cuda' || (backend === 'auto' && hasGpu()) ? [] : ['--pool-bytes', '80%'];
+}
+
+function hasGpu(): boolean {
+  try {
+    loadNative().openDevice({ backend: 'cuda', ordinal: 0, library: null }).close();
+    return true;
+  } catch {
+    return false;
+  }
+}

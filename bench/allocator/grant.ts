@@ -1,0 +1,90 @@
+/** Memory from the daemon: cold grants, returns, session set-up. */
+import { connect, type Session } from '../../client/typescript/index.js';
+import type { DeviceOptions } from '../../native/index.js';
+import type { Row } from '../report/results.js';
+import { row } from '../report/statistics.js';
+import { coldGrantFloor, withRawDevice } from './floor.js';
+import { orderCounts, PAGE_BYTES } from './plan.js';
+import { tokensIn, type Workload } from './workload.js';
+
+const US_PER_MS = 1000;
+const ORDER_MAX_BYTES = 512 * PAGE_BYTES;
+
+const since = (start: number) => (performance.now() - start) * US_PER_MS;
+const label = (bytes: number) =>
+  bytes >= 2 ** 30 ? `${bytes / 2 ** 30} GiB` : `${bytes / 2 ** 20} MiB`;
+
+/**
+ * From "no memory" to mapped memory: a first `allocate` with an empty magazine, beside the sum of
+ * the raw create, export, import, map and set-access of one extent of that size.
+ */
+export async function coldGrant(
+  session: Session,
+  device: DeviceOptions,
+  workload: Workload,
+): Promise<Row[]> {
+  const rows: Row[] = [];
+  for (const size of workload.coldGrantBytes) {
+    const cold: number[] = [];
+    const floor: number[] = [];
+    for (let repeat = 0; repeat <= workload.repeats; repeat += 1) {
+      const cache = await session.createCache({
+        ...workload.geometry,
+        slots: 1,
+        maxTokens: tokensIn(Math.max(size, ORDER_MAX_BYTES), workload),
+        lookaheadTokens: 0,
+        name: 'bench-cold',
+      });
+      const start = performance.now();
+      await cache.allocate(tokensIn(size, workload), { waitMs: 10_000 });
+      cold.push(since(start));
+      await cache.close();
+      await session.giveBack(2n ** 62n);
+      floor.push(withRawDevice(device, raw => coldGrantFloor(raw, BigInt(size)).total));
+    }
+    const name = `cold grant to mapped memory, ${label(size)}`;
+    rows.push(
+      row(name, 'raw create + export + import + map + access', 'us', floor.slice(1)),
+      row(name, 'kvspan allocate', 'us', cold.slice(1)),
+      row(
+        name,
+        'ratio',
+        'ratio',
+        cold.slice(1).map((us, i) => us / (floor[i + 1] as number)),
+      ),
+    );
+  }
+  return rows;
+}
+
+/** Giving extents back: released by the client, told to the daemon, credited. */
+export async function giveBack(session: Session, workload: Workload): Promise<Row[]> {
+  const samples: number[] = [];
+  for (let repeat = 0; repeat < workload.repeats; repeat += 1) {
+    await session.acquire(orderCounts(Array.from({ length: 64 }, () => PAGE_BYTES)));
+    const ids = session.extents().map(extent => extent.id);
+    const start = performance.now();
+    await session.returnExtents(ids);
+    samples.push(since(start));
+  }
+  return [row('return, 64 extents of 2 MiB', 'released, told and credited', 'us', samples)];
+}
+
+/** A serving process comes up: connect, one cache; and goes. */
+export async function sessionSetUp(socketDirectory: string, workload: Workload): Promise<Row[]> {
+  const connectUs: number[] = [];
+  const cacheUs: number[] = [];
+  for (let repeat = 0; repeat < workload.repeats; repeat += 1) {
+    let start = performance.now();
+    const session = await connect({ socketDirectory, name: 'bench-setup' });
+    connectUs.push(since(start));
+    start = performance.now();
+    await session.createCache({ ...workload.geometry, slots: workload.slots, maxTokens: 4096 });
+    cacheUs.push(since(start));
+    await session.close();
+  }
+  return [
+    row('session set-up', 'connect', 'us', connectUs),
+    row('session set-up', 'create a cache (addresses reserved)', 'us', cacheUs),
+  ];
+}

@@ -1,0 +1,67 @@
+/**
+ * The form of every benchmark's result, and where it goes: `bench/results/<bench>-<device>.json`.
+ * One run, one file; ratios are to be taken within a file, never between two.
+ */
+import { execFileSync } from 'node:child_process';
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { cpus } from 'node:os';
+import { join } from 'node:path';
+
+export interface Row {
+  /** What was measured, e.g. `step, 256 live slots`. */
+  readonly case: string;
+  /** Which way, or which statistic of it, e.g. `mapped ahead, p99` or `raw calls`. */
+  readonly variant: string;
+  readonly unit: 'us' | 'ms' | 'MB' | 'count' | 'ratio' | 'share';
+  readonly median: number;
+  readonly min: number;
+  readonly max: number;
+  /** Repetitions behind the median. */
+  readonly n: number;
+}
+
+export interface BenchResult {
+  readonly bench: string;
+  readonly device: string;
+  readonly backend: string;
+  readonly driver: string;
+  readonly commit: string;
+  readonly date: string;
+  readonly machine: { readonly cpu: string; readonly cores: number; readonly node: string };
+  readonly rows: readonly Row[];
+}
+
+/** `NVIDIA H100 80GB HBM3` -> `nvidia-h100-80gb-hbm3`: fit for a file name. */
+export function slug(name: string): string {
+  return name
+    .toLowerCase()
+    .replace(/[^a-z0-9]+/g, '-')
+    .replace(/^-+|-+$/g, '');
+}
+
+/** The commit the running code was built from: told by the bundle, else asked of git. */
+export function commitOf(root: string): string {
+  const told = process.env['KVSPAN_COMMIT'];
+  if (told) return told;
+  try {
+    const git = (...args: string[]) =>
+      execFileSync('git', ['-C', root, ...args], { encoding: 'utf8' }).trim();
+    const dirty = git('status', '--porcelain', '--untracked-files=no') === '' ? '' : '-dirty';
+    return `${git('rev-parse', '--short=12', 'HEAD')}${dirty}`;
+  } catch {
+    return 'unknown';
+  }
+}
+
+export function machine(): BenchResult['machine'] {
+  const all = cpus();
+  return { cpu: all[0]?.model.trim() ?? 'unknown', cores: all.length, node: process.versions.node };
+}
+
+/** Writes the result and says where. */
+export function writeResult(result: BenchResult, directory: string): string {
+  mkdirSync(directory, { recursive: true });
+  const path = join(directory, `${result.bench}-${slug(result.device)}.json`);
+  writeFileSync(path, `${JSON.stringify(result, null, 2)}\n`);
+  return path;
+}

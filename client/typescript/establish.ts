@@ -1,0 +1,107 @@
+/**
+ * Establishing a session: once when a client connects, and again each time the daemon was away.
+ */
+import { join } from 'node:path';
+import type { CacheGeometry, CachePlan } from '../../proto/domain.js';
+import { KvspanError } from '../../proto/errors.js';
+import { EXTENT_SOCKET, SERVICE_SOCKET } from '../../proto/paths.js';
+import { now } from './deadline.js';
+import { Link, type LinkEvents } from './link.js';
+import type { Memory } from './mapping/memory.js';
+import { heldExtents } from './mapping/memory.js';
+import { type ServerInfo, Service } from './service.js';
+
+const noRoomCodes: ReadonlySet<string> = new Set(['QUOTA_EXHAUSTED', 'POOL_EXHAUSTED']);
+
+export interface Meeting {
+  readonly socketDirectory: string;
+  readonly name: string;
+  readonly timeoutMs: number;
+}
+
+export interface Daemon {
+  readonly service: Service;
+  readonly server: ServerInfo;
+}
+
+/** Asks who is there, before anything is opened for it. Throws DAEMON_UNAVAILABLE. */
+export async function findDaemon(meeting: Meeting): Promise<Daemon> {
+  const path = join(meeting.socketDirectory, SERVICE_SOCKET);
+  const service = new Service(path);
+  try {
+    return { service, server: await service.serverInfo(meeting.timeoutMs) };
+  } catch (cause) {
+    service.close();
+    const reason = cause instanceof KvspanError ? cause.message : String(cause);
+    const code = cause instanceof KvspanError && cause.code === 'PROTOCOL' ? 'PROTOCOL' : 'DAEMON_UNAVAILABLE';
+    throw new KvspanError(code, `no kvspan daemon answers at ${path} (${reason})`, { cause });
+  }
+}
+
+/** Says hello on the extent channel, which makes the session, and opens its stream. */
+export async function enter(memory: Memory, daemon: Daemon, meeting: Meeting, events: LinkEvents): Promise<Link> {
+  const { service, server } = daemon;
+  const deadline = now() + meeting.timeoutMs;
+  try {
+    const path = server.extentSocket || join(meeting.socketDirectory, EXTENT_SOCKET);
+    const welcome = await memory.connect(path, meeting.name, meeting.timeoutMs);
+    service.authorise(welcome.token);
+    return await Link.open(welcome.sessionId, service, server, events, Math.max(1, deadline - now()));
+  } catch (error) {
+    service.close();
+    throw error;
+  }
+}
+
+/** A client's memory is of one device: a daemon of another one cannot take it on. */
+export function checkSameDevice(before: ServerInfo, after: ServerInfo): void {
+  const describe = (server: ServerInfo) =>
+    `${server.backend} ${server.device.ordinal} ${server.device.uuid}, pages of ${server.pageBytes} bytes`;
+  if (describe(before) === describe(after)) return;
+  const now = `the daemon now serves ${describe(after)}`;
+  throw new KvspanError('DEVICE_UNAVAILABLE', `${now}, this session's memory is of ${describe(before)}`);
+}
+
+/**
+ * Puts everything held on the new session's account. Nothing may be released meanwhile, so releases
+ * are paused, and stay so: the caller resumes them. Memory that the daemon has no room for is given
+ * up as far as it is idle, and what is left tried once more.
+ */
+export async function adoptHeld(memory: Memory, link: Link, timeoutMs: number): Promise<bigint> {
+  const adopt = async () => {
+    memory.pauseReleases();
+    const held = heldExtents(memory);
+    return held.length === 0 ? 0n : link.service.adopt(held, link.server.pageBytes, timeoutMs);
+  };
+  try {
+    return await adopt();
+  } catch (error) {
+    if (!(error instanceof KvspanError) || !noRoomCodes.has(error.code)) throw error;
+    memory.resumeReleases();
+    await memory.giveBack(memory.stats().heldBytes);
+    return adopt();
+  }
+}
+
+/** A cache as a new daemon must know it again. */
+export interface Replanted {
+  readonly geometry: CacheGeometry;
+  readonly plan: CachePlan;
+  readonly name: string;
+  readonly closed: boolean;
+  cacheId: bigint;
+}
+
+/** The cache keeps its addresses, so the new daemon's plan for it must have the same sizes. */
+export async function replant(cache: Replanted, link: Link, timeoutMs: number): Promise<void> {
+  const { baseAddress } = cache.plan;
+  const { cacheId, plan } = await link.service.createCache(cache.geometry, baseAddress, cache.name, timeoutMs);
+  for (const field of ['laneCount', 'rowBytes', 'slotStrideBytes', 'laneStrideBytes', 'totalBytes'] as const) {
+    if (plan[field] === cache.plan[field]) continue;
+    const present = `the cache has ${cache.plan[field]}`;
+    throw new KvspanError('PROTOCOL', `plan.${field}: the daemon now says ${plan[field]}, ${present}`);
+  }
+  cache.cacheId = cacheId;
+  if (cache.closed) await link.service.destroyCache(cacheId, timeoutMs);
+  else if (plan.baseAddress !== baseAddress) await link.service.placeCache(cacheId, baseAddress, timeoutMs);
+}

@@ -1,0 +1,150 @@
+/**
+ * Memory on its way here. A grant is decided on the stream and arrives on the extent channel; it
+ * counts as arrived once the native core has its extents in the magazine.
+ */
+import { KvspanError } from '../../proto/errors.js';
+import { within } from './deadline.js';
+import { ANSWER_TIMEOUT_MS, type Granted, type Link } from './link.js';
+
+/** The longest that one grant waits at the daemon; a longer wait asks again. */
+export const GRANT_WAIT_MS_MAX = 30_000;
+/** Of a caller's time, what is kept for the daemon's answer to travel. */
+const ANSWER_RESERVE_MS = 50;
+
+export interface GrantWish {
+  readonly counts: readonly number[];
+  readonly minimumBytes: bigint;
+  readonly waitMs: number;
+}
+
+export interface GrantCounts {
+  readonly asked: number;
+  readonly met: number;
+  readonly refused: number;
+  readonly inFlight: number;
+  readonly grantedBytes: bigint;
+}
+
+interface Flight {
+  readonly arrived: () => void;
+  readonly failed: (error: KvspanError) => void;
+  /** Settles when nothing more can come of the grant. Never rejects. */
+  readonly settled: Promise<void>;
+}
+
+export class Grants {
+  readonly #flights = new Map<bigint, Flight>();
+  #nextId = 1n;
+  #asked = 0;
+  #met = 0;
+  #refused = 0;
+  #grantedBytes = 0n;
+
+  counts(): GrantCounts {
+    return {
+      asked: this.#asked,
+      met: this.#met,
+      refused: this.#refused,
+      inFlight: this.#flights.size,
+      grantedBytes: this.#grantedBytes,
+    };
+  }
+
+  /**
+   * One grant. Resolves once its extents are in the magazine. Rejects with the daemon's refusal,
+   * with DAEMON_UNAVAILABLE, or with DEADLINE_EXCEEDED after `limitMs`. A grant given up on may
+   * still arrive: its extents are then in the magazine, for whoever needs them next.
+   */
+  async request(link: Link, wish: GrantWish, limitMs: number): Promise<Granted> {
+    await this.#room(link, limitMs);
+    const grantId = this.#nextId++;
+    const counts = limited(wish.counts, link.server.extentsPerGrantMax);
+    const flight = this.#start(link, { ...wish, counts, grantId, waitMs: waitAtDaemon(wish.waitMs) });
+    return within(flight, limitMs, `grant ${grantId}`);
+  }
+
+  /** The native core has imported all of a grant, or as much as could be. */
+  arrived(grantId: bigint, failure: string | null): void {
+    const flight = this.#flights.get(grantId);
+    if (flight === undefined) return;
+    if (failure === null) flight.arrived();
+    else flight.failed(new KvspanError('DEVICE_FAILED', `grant ${grantId} could not be imported whole: ${failure}`));
+  }
+
+  /** The connection is gone: what was on its way will not come. */
+  failAll(error: KvspanError): void {
+    for (const flight of this.#flights.values()) flight.failed(error);
+  }
+
+  /** Withdraws what waits and sees the rest in, for at most `limitMs`. */
+  async settleAll(link: Link, limitMs: number): Promise<void> {
+    const flights = [...this.#flights].map(([grantId, flight]) => {
+      link.cancel(grantId).catch(() => undefined);
+      return flight.settled;
+    });
+    await within(Promise.all(flights), limitMs, 'grants in flight').catch(() => undefined);
+  }
+
+  /** The daemon refuses more than so many at once; a slow one must not collect them either. */
+  async #room(link: Link, limitMs: number): Promise<void> {
+    while (this.#flights.size >= link.server.grantsInFlightMax) {
+      const any = Promise.race([...this.#flights.values()].map((flight) => flight.settled));
+      await within(any, limitMs, 'a grant while the most are in flight');
+    }
+  }
+
+  #start(link: Link, request: GrantWish & { readonly grantId: bigint }): Promise<Granted> {
+    this.#asked++;
+    let arrived = () => {};
+    let failed: (error: KvspanError) => void = () => {};
+    const arrival = new Promise<void>((resolve, reject) => {
+      arrived = resolve;
+      failed = reject;
+    });
+    arrival.catch(() => undefined);
+    const outcome = this.#outcome(link, request, arrival);
+    const settled = outcome
+      .then(
+        () => this.#met++,
+        () => this.#refused++,
+      )
+      .then(() => void this.#flights.delete(request.grantId));
+    this.#flights.set(request.grantId, { arrived, failed, settled });
+    return outcome;
+  }
+
+  async #outcome(
+    link: Link,
+    request: GrantWish & { readonly grantId: bigint },
+    arrival: Promise<void>,
+  ): Promise<Granted> {
+    const granted = await link.acquire(request);
+    // The decision and the memory take different ways here; either may be first.
+    await within(arrival, ANSWER_TIMEOUT_MS, `the extents of grant ${request.grantId}`);
+    this.#grantedBytes += granted.grantedBytes;
+    return granted;
+  }
+}
+
+/** Within the caller's time the answer must be back here too. */
+function waitAtDaemon(waitMs: number): number {
+  const reserveMs = Math.min(ANSWER_RESERVE_MS, waitMs / 4);
+  return Math.floor(Math.min(waitMs - reserveMs, GRANT_WAIT_MS_MAX));
+}
+
+/** At most `extentsMax` extents, the largest first: what is left out is asked for next time. */
+export function limited(counts: readonly number[], extentsMax: number): number[] {
+  const kept = [...counts];
+  let room = extentsMax;
+  for (let order = kept.length - 1; order >= 0; order--) {
+    kept[order] = Math.min(kept[order] as number, room);
+    room -= kept[order] as number;
+  }
+  return kept;
+}
+
+/** The bytes of so many extents of each order. */
+export function bytesOf(counts: readonly number[], pageBytes: bigint): bigint {
+  return counts.reduce((sum, count, order) => sum + ((BigInt(count) * pageBytes) << BigInt(order)), 0n);
+}
+

@@ -1,0 +1,189 @@
+/**
+ * One established connection to a daemon: the session's stream, its requests and the daemon's
+ * events. It ends once, for whatever reason, and is then replaced by another, never revived.
+ */
+import { decodeUint32, decodeUint64, encodeUint64, encodeUint64s } from '../../proto/codec.js';
+import { KvspanError } from '../../proto/errors.js';
+import type { ExchangeRequest } from '../../proto/generated/kvspan/v1/ExchangeRequest.js';
+import type { ExchangeResponse__Output } from '../../proto/generated/kvspan/v1/ExchangeResponse.js';
+import type { Grant__Output } from '../../proto/generated/kvspan/v1/Grant.js';
+import type { ReturnResponse__Output } from '../../proto/generated/kvspan/v1/ReturnResponse.js';
+import { decodeRefusal, errorOfCall } from '../../proto/refusal.js';
+import { within } from './deadline.js';
+import { PendingRequests } from './requests.js';
+import type { ExchangeStream, ServerInfo, Service } from './service.js';
+
+/** How long any answer may take beyond the time that the request itself allows. */
+export const ANSWER_TIMEOUT_MS = 10_000;
+
+export interface GrantRequest {
+  readonly grantId: bigint;
+  readonly counts: readonly number[];
+  /** 0: all or nothing. */
+  readonly minimumBytes: bigint;
+  /** How long the daemon may let it wait for memory. */
+  readonly waitMs: number;
+}
+
+export interface Granted {
+  readonly extentCount: number;
+  readonly grantedBytes: bigint;
+}
+
+export interface LinkEvents {
+  reclaim(reclaimId: bigint, wantedBytes: bigint, deadlineMs: number): void;
+  draining(deadlineMs: number): void;
+  /** Once. Every request in flight has been refused by then. */
+  ended(error: KvspanError): void;
+}
+
+export class Link {
+  readonly sessionId: bigint;
+  readonly service: Service;
+  readonly server: ServerInfo;
+  readonly #stream: ExchangeStream;
+  readonly #events: LinkEvents;
+  readonly #pending = new PendingRequests<ExchangeResponse__Output>();
+  #ended: KvspanError | null = null;
+  #ready: (answer: Promise<void>) => void = () => undefined;
+
+  private constructor(sessionId: bigint, service: Service, server: ServerInfo, events: LinkEvents) {
+    this.sessionId = sessionId;
+    this.service = service;
+    this.server = server;
+    this.#events = events;
+    this.#stream = service.exchange();
+    this.#stream.on('data', (message: ExchangeResponse__Output) => this.#receive(message));
+    this.#stream.on('error', (failure) => this.#end(errorOfCall({ details: '', ...failure } as never)));
+    this.#stream.on('end', () => this.#end(new KvspanError('DAEMON_UNAVAILABLE', 'the daemon ended the stream')));
+  }
+
+  /** Opens the stream and waits until the daemon has it registered. Owns the service from then on. */
+  static async open(
+    sessionId: bigint,
+    service: Service,
+    server: ServerInfo,
+    events: LinkEvents,
+    timeoutMs: number,
+  ): Promise<Link> {
+    const link = new Link(sessionId, service, server, events);
+    const ready = new Promise<void>((resolve) => {
+      link.#ready = resolve;
+    });
+    try {
+      await within(ready, timeoutMs, 'opening the stream');
+    } catch (error) {
+      link.close();
+      throw error;
+    }
+    return link;
+  }
+
+  get open(): boolean {
+    return this.#ended === null;
+  }
+
+  get requestsInFlight(): number {
+    return this.#pending.size;
+  }
+
+  /** Resolves with the daemon's decision; the extents themselves arrive on the extent channel. */
+  async acquire(request: GrantRequest): Promise<Granted> {
+    const message = {
+      acquire: {
+        grantId: encodeUint64(request.grantId, 'acquire.grant_id'),
+        orderCounts: [...request.counts],
+        minimumBytes: encodeUint64(request.minimumBytes, 'acquire.minimum_bytes'),
+        waitMs: Math.floor(request.waitMs),
+      },
+    };
+    const answer = await this.#ask('acquire', message, request.waitMs + ANSWER_TIMEOUT_MS);
+    const grant = answer.grant as Grant__Output | null | undefined;
+    if (!grant) throw unexpected('acquire', answer);
+    return {
+      extentCount: decodeUint32(grant.extentCount, 'grant.extent_count'),
+      grantedBytes: decodeUint64(grant.grantedBytes, 'grant.granted_bytes'),
+    };
+  }
+
+  /** Extents that were unmapped and released here. All or nothing. Returns how many bytes. */
+  async return(extentIds: readonly bigint[]): Promise<bigint> {
+    const message = { return: { extentIds: encodeUint64s(extentIds, 'return.extent_ids') } };
+    const answer = await this.#ask('return', message, ANSWER_TIMEOUT_MS);
+    const returned = answer.returned as ReturnResponse__Output | null | undefined;
+    if (!returned) throw unexpected('return', answer);
+    return decodeUint64(returned.returnedBytes, 'returned.returned_bytes');
+  }
+
+  /** False: the grant was answered already. */
+  async cancel(grantId: bigint): Promise<boolean> {
+    const message = { cancel: { grantId: encodeUint64(grantId, 'cancel.grant_id') } };
+    const answer = await this.#ask('cancel', message, ANSWER_TIMEOUT_MS);
+    return answer.cancelled?.cancelled ?? false;
+  }
+
+  async reportReclaim(reclaimId: bigint, returnedBytes: bigint): Promise<void> {
+    const message = {
+      reclaimReport: {
+        reclaimId: encodeUint64(reclaimId, 'reclaim_report.reclaim_id'),
+        returnedBytes: encodeUint64(returnedBytes, 'reclaim_report.returned_bytes'),
+      },
+    };
+    await this.#ask('reclaim report', message, ANSWER_TIMEOUT_MS);
+  }
+
+  /** Ends it from this side; `ended` is called for it too, unless it ended before. */
+  close(error = new KvspanError('DAEMON_UNAVAILABLE', 'the connection to the daemon was closed')): void {
+    this.#stream.end();
+    this.#stream.cancel();
+    this.#end(error);
+  }
+
+  #ask(what: string, message: ExchangeRequest, deadlineMs: number): Promise<ExchangeResponse__Output> {
+    if (this.#ended !== null) return Promise.reject(this.#ended);
+    const { id, answer } = this.#pending.open(what, deadlineMs);
+    this.#stream.write({ requestId: encodeUint64(id, 'request_id'), ...message });
+    return answer;
+  }
+
+  #receive(message: ExchangeResponse__Output): void {
+    try {
+      this.#dispatch(message);
+    } catch (cause) {
+      // What cannot be read cannot be trusted: the link ends, the session makes another.
+      this.close(new KvspanError('PROTOCOL', `unreadable message from the daemon: ${String(cause)}`, { cause }));
+    }
+  }
+
+  #dispatch(message: ExchangeResponse__Output): void {
+    const requestId = decodeUint64(message.requestId, 'request_id');
+    if (message.ready) return this.#ready(Promise.resolve());
+    if (message.reclaim) {
+      const { reclaimId, wantedBytes, deadlineMs } = message.reclaim;
+      const wanted = decodeUint64(wantedBytes, 'reclaim.wanted_bytes');
+      return this.#events.reclaim(decodeUint64(reclaimId, 'reclaim.reclaim_id'), wanted, deadlineMs);
+    }
+    if (message.draining) return this.#events.draining(message.draining.deadlineMs);
+    if (message.refusal) return this.#pending.refuse(requestId, decodeRefusal(message.refusal));
+    this.#pending.settle(requestId, message);
+  }
+
+  #end(error: KvspanError): void {
+    if (this.#ended !== null) return;
+    this.#ended = gone(error);
+    this.#ready(Promise.reject(error));
+    this.#pending.refuseAll(this.#ended);
+    this.service.close();
+    this.#events.ended(error);
+  }
+}
+
+/** Whatever ended the link, to a request in flight it means that the daemon is not there. */
+function gone(error: KvspanError): KvspanError {
+  if (error.code === 'DAEMON_UNAVAILABLE' || error.code === 'CLOSED') return error;
+  return new KvspanError('DAEMON_UNAVAILABLE', `the connection to the daemon ended: ${error.message}`, { cause: error });
+}
+
+function unexpected(what: string, answer: ExchangeResponse__Output): KvspanError {
+  return new KvspanError('PROTOCOL', `${what}: the daemon answered with ${String(answer.response)}`);
+}

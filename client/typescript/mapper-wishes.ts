@@ -1,0 +1,41 @@
+/**
+ * The mapper's background refills: the magazine fell below its low-water mark, or a slot will need
+ * more soon. Nobody waits for them, so they take what is to be had and back off when refused.
+ */
+import { now } from './deadline.js';
+import type { GrantWish } from './grants.js';
+import type { Granted } from './link.js';
+
+export const WISH_RETRY_FIRST_MS = 50;
+export const WISH_RETRY_MAX_MS = 2_000;
+/** After giving memory back to others: taking it again at once would take it from them. */
+const AFTER_RECLAIM_MS = 500;
+
+export class MapperWishes {
+  #retryMs = 0;
+  #holdUntil = 0;
+
+  constructor(
+    private readonly pageBytes: bigint,
+    private readonly ask: (wish: GrantWish) => Promise<Granted>,
+    private readonly done: (retryAfterMs: number) => void,
+  ) {}
+
+  /** The mapper asks; it is answered exactly once. */
+  async wish(counts: readonly number[]): Promise<void> {
+    const holdMs = this.#holdUntil - now();
+    if (holdMs > 0) return this.done(Math.ceil(holdMs));
+    try {
+      await this.ask({ counts, minimumBytes: this.pageBytes, waitMs: 0 });
+      this.#retryMs = 0;
+    } catch {
+      this.#retryMs = Math.min(WISH_RETRY_MAX_MS, Math.max(WISH_RETRY_FIRST_MS, this.#retryMs * 2));
+    }
+    this.done(this.#retryMs);
+  }
+
+  /** Memory went to others. */
+  holdBack(): void {
+    this.#holdUntil = now() + AFTER_RECLAIM_MS;
+  }
+}

@@ -1,0 +1,112 @@
+/**
+ * Memory on its way back. The native core says which extents it has released; they are told to the
+ * daemon in batches, one for each turn of the event loop.
+ */
+import { KvspanError } from '../../proto/errors.js';
+import type { Link } from './link.js';
+
+/** Extents in one Return message: 32 KiB of ids. */
+const RETURN_EXTENTS_MAX = 4096;
+
+interface Expectation {
+  readonly resolve: () => void;
+  readonly reject: (error: unknown) => void;
+}
+
+export class Returns {
+  #queue: bigint[] = [];
+  #flushing = false;
+  readonly #unacknowledged = new Set<Promise<void>>();
+  readonly #expected = new Map<bigint, Expectation>();
+  #returnedBytes = 0n;
+  #unknownExtents = 0;
+
+  constructor(private readonly link: () => Link | null) {}
+
+  get returnedBytes(): bigint {
+    return this.#returnedBytes;
+  }
+
+  /** Extents that the daemon did not have on this session's account. */
+  get unknownExtents(): number {
+    return this.#unknownExtents;
+  }
+
+  /** Released while no daemon is there, they are on no account: nothing to tell. */
+  add(extentIds: readonly bigint[]): void {
+    if (this.link() === null) return;
+    for (const id of extentIds) this.#queue.push(id);
+    if (this.#flushing) return;
+    this.#flushing = true;
+    queueMicrotask(() => this.#flush());
+  }
+
+  /** Whatever was not told to the daemon that is now gone will not be told to the next. */
+  forget(error: KvspanError): void {
+    this.#queue = [];
+    for (const { reject } of this.#expected.values()) reject(error);
+    this.#expected.clear();
+  }
+
+  /** Resolves when the daemon has acknowledged all of these, which are about to be added. */
+  async expect(extentIds: readonly bigint[]): Promise<void> {
+    const each = extentIds.map(
+      (id) => new Promise<void>((resolve, reject) => this.#expected.set(id, { resolve, reject })),
+    );
+    await Promise.all(each);
+  }
+
+  /** Once all that was added so far is acknowledged, or will never be. */
+  async acknowledged(): Promise<void> {
+    if (this.#flushing) await Promise.resolve();
+    while (this.#unacknowledged.size > 0) await Promise.all(this.#unacknowledged);
+  }
+
+  #flush(): void {
+    this.#flushing = false;
+    const queue = this.#queue;
+    this.#queue = [];
+    const link = this.link();
+    if (link === null) return;
+    for (let first = 0; first < queue.length; first += RETURN_EXTENTS_MAX) {
+      const sent = this.#send(link, queue.slice(first, first + RETURN_EXTENTS_MAX)).catch(() => undefined);
+      this.#unacknowledged.add(sent);
+      void sent.then(() => this.#unacknowledged.delete(sent));
+    }
+  }
+
+  /**
+   * The daemon takes all of a batch or nothing. An extent that it does not know (released while the
+   * session was being re-established) must not keep the rest charged, so a refused batch is halved
+   * until the odd one is alone.
+   */
+  async #send(link: Link, extentIds: readonly bigint[]): Promise<void> {
+    try {
+      this.#returnedBytes += await link.return(extentIds);
+      this.#acknowledge(extentIds, (waiter) => waiter.resolve());
+    } catch (error) {
+      if (!isUnknownExtent(error) || extentIds.length === 1) {
+        if (isUnknownExtent(error)) this.#unknownExtents++;
+        this.#acknowledge(extentIds, (waiter) => waiter.reject(error));
+        return;
+      }
+      const middle = extentIds.length >> 1;
+      await this.#send(link, extentIds.slice(0, middle));
+      await this.#send(link, extentIds.slice(middle));
+    }
+  }
+
+  #acknowledge(extentIds: readonly bigint[], settle: (waiter: Expectation) => void): void {
+    if (this.#expected.size === 0) return;
+    for (const id of extentIds) {
+      const waiter = this.#expected.get(id);
+      this.#expected.delete(id);
+      if (waiter !== undefined) settle(waiter);
+    }
+  }
+}
+
+function isUnknownExtent(error: unknown): boolean {
+  if (!(error instanceof KvspanError)) return false;
+  return error.code === 'EXTENT_UNKNOWN' || error.code === 'EXTENT_RETURNED' || error.code === 'EXTENT_FOREIGN';
+}

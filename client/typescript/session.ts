@@ -1,0 +1,288 @@
+/** A session: the memory of this process, its caches, and the way to the daemon. */
+import { badField, KvspanError } from '../../proto/errors.js';
+import { type CacheOwner, SessionCache } from './cache.js';
+import { Connection } from './connection.js';
+import { now, within } from './deadline.js';
+import { adoptHeld, type Daemon, type Meeting, replant } from './establish.js';
+import { type Listener, Listeners, type SessionEvent, sessionEvents } from './events.js';
+import { Grants, type GrantWish } from './grants.js';
+import { ANSWER_TIMEOUT_MS, type Granted, type Link } from './link.js';
+import { heldExtents, type Memory, type MemoryEvents } from './mapping/memory.js';
+import { MapperWishes } from './mapper-wishes.js';
+import { Returns } from './returns.js';
+import type { HeldExtent, ServerInfo } from './service.js';
+import type { SessionState, SessionStats } from './stats.js';
+import type { AcquireOptions, Cache, CacheOptions, Session } from './types.js';
+import * as validate from './validate.js';
+
+/** A daemon that is asked not to wait still needs a moment to answer. */
+const GRANT_ANSWER_MS = 250;
+/** How long closing waits for the daemon, in each of its steps. */
+const CLOSE_TIMEOUT_MS = 2_000;
+/** Grants may arrive while closing gives back: so often it looks again. */
+const CLOSE_ROUNDS_MAX = 8;
+const LOOKAHEAD_TOKENS_DEFAULT = 16;
+
+export interface SessionSettings extends Meeting {
+  readonly grantWaitMs: number;
+  readonly reconnect: boolean;
+}
+
+export class ClientSession implements Session, CacheOwner {
+  readonly grantWaitMs: number;
+  readonly #memory: Memory;
+  readonly #connection: Connection;
+  readonly #listeners = new Listeners();
+  readonly #grants = new Grants();
+  readonly #returns = new Returns(() => this.#connection.link);
+  readonly #wishes: MapperWishes;
+  readonly #caches = new Set<SessionCache>();
+  #closing: Promise<void> | null = null;
+  #memoryClosed = false;
+
+  /** `open` opens the process's memory with this session's event handlers. */
+  constructor(settings: SessionSettings, server: ServerInfo, open: (events: MemoryEvents) => Memory) {
+    this.grantWaitMs = settings.grantWaitMs;
+    // The native core tells on the event loop, so not before this constructor is done.
+    const memory = open({
+      need: (counts) => void this.#wishes.wish(counts),
+      returned: (extentIds) => this.#returns.add(extentIds),
+      granted: (grantId, _importedCount, failure) => this.#grants.arrived(grantId, failure),
+      channelClosed: (reason) => this.#connection.channelClosed(reason),
+    });
+    this.#memory = memory;
+    this.#connection = new Connection(server, settings, settings.reconnect, memory, this.#listeners, {
+      reclaim: (...asked) => void this.#reclaim(...asked).catch(() => undefined),
+      lost: (error) => {
+        this.#grants.failAll(error);
+        this.#returns.forget(error);
+      },
+      restore: (link) => this.#restore(link),
+    });
+    this.#wishes = new MapperWishes(
+      server.pageBytes,
+      (wish) => this.#wishInBackground(wish),
+      (retryAfterMs) => {
+        if (!this.#memoryClosed) memory.refillDone(retryAfterMs);
+      },
+    );
+  }
+
+  get id(): bigint {
+    return this.#connection.sessionId;
+  }
+
+  get server(): ServerInfo {
+    return this.#connection.server;
+  }
+
+  get state(): SessionState {
+    if (this.#closing !== null) return 'closed';
+    return this.connected ? 'connected' : 'disconnected';
+  }
+
+  get backend(): 'host' | 'cuda' {
+    return this.server.backend;
+  }
+
+  get pageBytes(): bigint {
+    return this.server.pageBytes;
+  }
+
+  get connected(): boolean {
+    return this.#connection.link !== null;
+  }
+
+  /** The first connection. Throws, and leaves nothing open. */
+  async begin(daemon: Daemon): Promise<void> {
+    try {
+      await this.#connection.begin(daemon);
+    } catch (error) {
+      this.#closing = this.#closeMemory();
+      await this.#closing;
+      throw error;
+    }
+  }
+
+  async createCache(options: CacheOptions): Promise<Cache> {
+    this.#open('createCache');
+    const geometry = validate.geometry(options);
+    const name = validate.name('name', options.name ?? '');
+    const native = {
+      growth: validate.oneOf('growth', options.growth ?? 'geometric', ['geometric', 'linear'] as const),
+      lookaheadTokens: validate.count('lookaheadTokens', options.lookaheadTokens ?? LOOKAHEAD_TOKENS_DEFAULT, 0),
+      overreadTokens: validate.count('overreadTokens', options.overreadTokens ?? 0, 0),
+    };
+    const wanted = validate.bytes('wantedBaseAddress', options.wantedBaseAddress ?? 0n);
+    if (wanted % this.pageBytes !== 0n) throw badField('wantedBaseAddress', wanted, `a multiple of ${this.pageBytes}`);
+    const link = this.#connection.require('Session.createCache');
+    const { timeoutMs } = this.#connection;
+    const { cacheId, plan } = await link.service.createCache(geometry, wanted, name, timeoutMs);
+    try {
+      this.#open('createCache');
+      const sizes = { ...plan, wantedBase: plan.baseAddress, slotCount: geometry.slots, maxTokens: geometry.maxTokens };
+      const cache = new SessionCache(this, this.#memory.createCache(sizes, native), cacheId, name, geometry, plan);
+      this.#caches.add(cache);
+      if (cache.plan.baseAddress !== plan.baseAddress) {
+        await link.service.placeCache(cacheId, cache.plan.baseAddress, timeoutMs);
+      }
+      return cache;
+    } catch (error) {
+      link.service.destroyCache(cacheId, timeoutMs).catch(() => undefined);
+      throw error;
+    }
+  }
+
+  async acquire(counts: number[], options: AcquireOptions = {}): Promise<Granted> {
+    this.#open('acquire');
+    const { extentOrderMax, extentsPerGrantMax } = this.server;
+    const checked = validate.orderCounts(counts, extentOrderMax, extentsPerGrantMax);
+    const minimumBytes = validate.bytes('minimumBytes', options.minimumBytes ?? 0n);
+    return this.grant({ counts: checked, minimumBytes, waitMs: validate.waitMs(options.waitMs, this.grantWaitMs) });
+  }
+
+  async returnExtents(ids: bigint[]): Promise<{ readonly extentCount: number; readonly returnedBytes: bigint }> {
+    this.#open('returnExtents');
+    if (!Array.isArray(ids)) throw badField('ids', ids, 'an array of extent ids');
+    const wanted = new Set(ids.map((id, index) => validate.bytes(`ids[${index}]`, id)));
+    if (wanted.size !== ids.length) throw badField('ids', `${ids.length} ids, some twice`, 'each extent once');
+    this.#connection.require('Session.returnExtents');
+    const held = this.extents().filter((extent) => wanted.has(extent.id));
+    this.#memory.returnExtents(BigUint64Array.from(ids));
+    await this.#returns.expect(ids);
+    return { extentCount: held.length, returnedBytes: held.reduce((sum, extent) => sum + extent.bytes, 0n) };
+  }
+
+  extents(): HeldExtent[] {
+    this.#open('extents');
+    return heldExtents(this.#memory);
+  }
+
+  async giveBack(bytes: bigint): Promise<bigint> {
+    this.#open('giveBack');
+    return this.#giveBack(validate.bytes('bytes', bytes));
+  }
+
+  stats(): SessionStats {
+    this.#open('stats');
+    return {
+      ...this.#memory.stats(),
+      state: this.state,
+      grants: this.#grants.counts(),
+      returnedBytes: this.#returns.returnedBytes,
+      requestsInFlight: this.#connection.link?.requestsInFlight ?? 0,
+      reconnects: this.#connection.reconnects,
+    };
+  }
+
+  on<Name extends SessionEvent>(event: Name, listener: Listener<Name>): () => void {
+    this.#open('on');
+    validate.oneOf('event', event, sessionEvents);
+    return this.#listeners.add(event, listener);
+  }
+
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  /** One grant after the other until one is met or time is up. */
+  async grant(wish: GrantWish): Promise<Granted> {
+    const deadline = now() + wish.waitMs;
+    for (;;) {
+      const asked = now();
+      const waitMs = Math.max(0, deadline - asked);
+      try {
+        const link = this.#connection.require('Session.grant');
+        return await this.#grants.request(link, { ...wish, waitMs }, Math.max(waitMs, GRANT_ANSWER_MS));
+      } catch (error) {
+        // The daemon lets no grant wait for longer than it likes; a caller may wait on.
+        const waited = now() - asked > GRANT_ANSWER_MS;
+        const exhausted = error instanceof KvspanError && error.code === 'POOL_EXHAUSTED';
+        if (!exhausted || !waited || deadline - now() < GRANT_ANSWER_MS) throw error;
+      }
+    }
+  }
+
+  async grantUnhurried(wish: GrantWish): Promise<Granted> {
+    const link = this.#connection.require('Session.grant');
+    return this.#grants.request(link, wish, wish.waitMs + ANSWER_TIMEOUT_MS);
+  }
+
+  async cacheClosed(cache: SessionCache): Promise<void> {
+    this.#caches.delete(cache);
+    // Without a daemon there is nothing to tell: the next one never hears of this cache.
+    await this.#connection.link?.service.destroyCache(cache.cacheId, CLOSE_TIMEOUT_MS).catch(() => undefined);
+  }
+
+  async #wishInBackground(wish: GrantWish): Promise<Granted> {
+    if (this.#connection.draining || this.#closing !== null) {
+      throw new KvspanError('DRAINING', 'no memory is asked for ahead of need any more');
+    }
+    return this.#grants.request(this.#connection.require('refill'), wish, ANSWER_TIMEOUT_MS);
+  }
+
+  async #giveBack(bytes: bigint): Promise<bigint> {
+    const released = await this.#memory.giveBack(bytes);
+    await this.#returns.acknowledged();
+    return released;
+  }
+
+  async #restore(link: Link): Promise<bigint> {
+    const { timeoutMs } = this.#connection;
+    const adoptedBytes = await adoptHeld(this.#memory, link, timeoutMs);
+    for (const cache of [...this.#caches]) await replant(cache, link, timeoutMs);
+    return adoptedBytes;
+  }
+
+  async #reclaim(link: Link, reclaimId: bigint, wantedBytes: bigint, deadlineMs: number): Promise<void> {
+    if (this.#closing !== null) return;
+    this.#wishes.holdBack();
+    let returnedBytes = await this.#giveBack(wantedBytes);
+    const shortfallBytes = returnedBytes < wantedBytes ? wantedBytes - returnedBytes : 0n;
+    const event = { wantedBytes, returnedBytes, shortfallBytes, deadlineMs };
+    const listened = this.#listeners.emit('reclaim', event);
+    if (shortfallBytes > 0n) {
+      await within(listened, deadlineMs, 'reclaim listeners').catch(() => undefined);
+      if (this.#closing === null) returnedBytes += await this.#giveBack(shortfallBytes);
+    }
+    await link.reportReclaim(reclaimId, returnedBytes);
+  }
+
+  /** Everything back to the daemon while the stream can still say so; the channel goes last. */
+  async #close(): Promise<void> {
+    this.#connection.stopReconnecting();
+    await Promise.all([...this.#caches].map((cache) => cache.close()));
+    const { link } = this.#connection;
+    if (link !== null) await this.#giveBackAll(link);
+    const closed = new KvspanError('CLOSED', 'the session was closed');
+    this.#connection.end(closed);
+    this.#grants.failAll(closed);
+    this.#returns.forget(closed);
+    await this.#closeMemory();
+  }
+
+  async #giveBackAll(link: Link): Promise<void> {
+    for (let round = 0; round < CLOSE_ROUNDS_MAX && link.open; round++) {
+      await this.#grants.settleAll(link, CLOSE_TIMEOUT_MS);
+      const held = this.#memory.stats().heldBytes;
+      if (held === 0n) break;
+      await this.#memory.giveBack(held);
+      const acknowledged = this.#returns.acknowledged();
+      await within(acknowledged, CLOSE_TIMEOUT_MS, 'returning everything').catch(() => undefined);
+    }
+  }
+
+  async #closeMemory(): Promise<void> {
+    this.#memoryClosed = true;
+    await this.#memory.close();
+  }
+
+  #open(method: string): void {
+    if (this.#closing !== null) throw new KvspanError('CLOSED', `Session.${method}: the session is closed`);
+  }
+}

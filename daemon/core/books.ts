@@ -1,0 +1,196 @@
+import { KvspanError } from '../../proto/errors.js';
+import { audit } from './audit.js';
+import { CacheBook, cacheView } from './caches.js';
+import { checkAdopted, type AdoptedSpec, type Extent } from './extents.js';
+import { GrantDesk } from './grant-desk.js';
+import { checkLimits } from './limits.js';
+import { Pool } from './pool.js';
+import { sessionQuota } from './quota.js';
+import { SessionTable, type Session } from './sessions.js';
+import {
+  bytes, sessionId, type Address, type Bytes, type CacheGeometry, type CacheId, type Effect, type ExtentId,
+  type GrantId, type Instant, type Limits, type Peer, type SessionId,
+} from './types.js';
+import type { CacheView, GrantRequest, PoolView, Returned, SessionView } from './views.js';
+
+/**
+ * The ledger: finds whom a request is about, validates the whole of it, changes the state, and lets
+ * the desk say what follows. Its methods' contracts stand at `Ledger`.
+ */
+export class Books {
+  private readonly table = new SessionTable();
+  private readonly pools: Pool;
+  private readonly cacheBook: CacheBook;
+  private readonly desk: GrantDesk;
+  private lastSession = 0n;
+  private draining = false;
+
+  constructor(
+    private readonly limits: Limits,
+    epoch: bigint,
+  ) {
+    checkLimits(limits);
+    this.pools = new Pool(limits.poolBytes, epoch);
+    this.cacheBook = new CacheBook(limits);
+    this.desk = new GrantDesk(limits, this.pools, this.table, sessionQuota(limits.sessionLimitBytes));
+  }
+
+  openSession(peer: Peer, now: Instant): SessionId {
+    this.refuseWhenDraining();
+    const { sessionsMax } = this.limits;
+    // Closed sessions count until their process exits: else one process could open any number.
+    if (this.table.count >= sessionsMax) {
+      throw new KvspanError('SESSION_LIMIT', `sessions: ${this.table.count} are open or not yet exited, allowed: ${sessionsMax}`);
+    }
+    const id = sessionId((this.lastSession += 1n));
+    this.table.add({
+      id, peer: { ...peer }, openedAt: now, state: 'open', heldBytes: bytes(0n), extents: new Set(),
+      inFlight: new Map(), waiting: [], caches: new Map(), askedBack: null,
+    });
+    return id;
+  }
+
+  createCache(id: SessionId, geometry: CacheGeometry, name: string, wantedBase: Address): CacheView {
+    const session = this.table.open(id);
+    this.refuseWhenDraining();
+    return cacheView(this.cacheBook.create(session, geometry, name, wantedBase));
+  }
+
+  placeCache(id: SessionId, cache: CacheId, base: Address): void {
+    this.cacheBook.place(this.table.open(id), cache, base);
+  }
+
+  destroyCache(id: SessionId, cache: CacheId): void {
+    this.cacheBook.destroy(this.table.living(id), cache);
+  }
+
+  requestGrant(id: SessionId, request: GrantRequest, now: Instant): Effect[] {
+    const session = this.table.open(id);
+    this.refuseWhenDraining();
+    return this.desk.request(session, request, now);
+  }
+
+  cancelGrant(id: SessionId, grant: GrantId, now: Instant): { cancelled: boolean; effects: Effect[] } {
+    const effects = this.desk.cancel(this.table.open(id), grant, now);
+    return { cancelled: effects !== null, effects: effects ?? [] };
+  }
+
+  grantSettled(id: SessionId, grant: GrantId, importedCount: number, now: Instant): Effect[] {
+    const session = this.table.any(id);
+    this.desk.settle(session, grant, importedCount);
+    this.table.forgetIfEmpty(session);
+    return this.desk.follow(session, now);
+  }
+
+  returnExtents(id: SessionId, ids: readonly ExtentId[], now: Instant): { returned: Returned; effects: Effect[] } {
+    const session = this.table.living(id);
+    const extents = this.ownedOnce(session, ids);
+    for (const extent of extents) this.pools.giveBack(extent);
+    const returnedBytes = bytes(extents.reduce((total, extent) => total + extent.bytes, 0n));
+    // The account as it is before this very return lets one of the session's own grants be met.
+    const returned = { extentCount: extents.length, returnedBytes, heldBytes: session.heldBytes };
+    return { returned, effects: this.desk.follow(session, now) };
+  }
+
+  adopt(id: SessionId, extents: readonly AdoptedSpec[]): Bytes {
+    const session = this.table.open(id);
+    this.refuseWhenDraining();
+    this.desk.checkRoomToAdopt(session, checkAdopted(this.pools.extents, extents));
+    this.pools.adopt(session, extents);
+    this.desk.accountChanged(session);
+    return session.heldBytes;
+  }
+
+  reclaimReported(id: SessionId, reclaim: bigint, now: Instant): Effect[] {
+    const session = this.table.open(id);
+    this.desk.reclaimReported(session, reclaim);
+    return this.desk.follow(session, now);
+  }
+
+  sessionClosed(id: SessionId, now: Instant): Effect[] {
+    const session = this.table.any(id);
+    if (session.state !== 'open') return [];
+    session.state = 'lingering';
+    return [...this.desk.dismiss(session), ...this.desk.follow(session, now)];
+  }
+
+  sessionExited(id: SessionId, now: Instant): Effect[] {
+    const session = this.table.any(id);
+    const dismissed = session.state === 'open' ? this.desk.dismiss(session) : [];
+    session.state = 'exited';
+    // What is in flight stays charged: the daemon itself still holds it.
+    for (const extent of [...session.extents]) {
+      if (extent.grant === null) this.pools.giveBack(extent);
+    }
+    this.cacheBook.destroyAll(session);
+    this.table.forgetIfEmpty(session);
+    return [...dismissed, ...this.desk.follow(session, now)];
+  }
+
+  expire(now: Instant): Effect[] {
+    return this.desk.expire(now);
+  }
+
+  nextExpiry(): Instant | null {
+    return this.desk.nextExpiry();
+  }
+
+  drain(now: Instant): Effect[] {
+    this.draining = true;
+    return this.desk.drain(now);
+  }
+
+  pool(): PoolView {
+    const { totalBytes, usedBytes, freeBytes, extents, grantedCount, grantedBytes, returnedBytes } = this.pools;
+    const { waitingCount, waitingBytes, refusedCount } = this.desk;
+    return {
+      poolBytes: totalBytes, usedBytes, freeBytes, extentCount: extents.count, sessionCount: this.table.count,
+      cacheCount: this.cacheBook.count, waitingGrantCount: waitingCount, waitingBytes: bytes(waitingBytes),
+      grantedCount, refusedCount, grantedBytes: bytes(grantedBytes), returnedBytes: bytes(returnedBytes),
+    };
+  }
+
+  session(id: SessionId): SessionView {
+    return this.view(this.table.any(id));
+  }
+
+  sessions(): SessionView[] {
+    return Array.from(this.table, (session) => this.view(session));
+  }
+
+  caches(id: SessionId | null): CacheView[] {
+    const sessions = id === null ? [...this.table] : [this.table.any(id)];
+    return sessions.flatMap((session) => Array.from(session.caches.values(), cacheView));
+  }
+
+  check(): void {
+    audit({ limits: this.limits, pool: this.pools, sessions: this.table, caches: this.cacheBook });
+    this.desk.check();
+  }
+
+  /** All of the extents, or an error that says which one is not the session's to return. */
+  private ownedOnce(session: Session, ids: readonly ExtentId[]): Extent[] {
+    const extents = new Set<Extent>();
+    for (const id of ids) {
+      const extent = this.pools.extents.ownedBy(session, id);
+      if (extents.has(extent)) {
+        throw new KvspanError('EXTENT_RETURNED', `extent_ids: extent ${id} stands twice in one return`, { field: 'extent_ids' });
+      }
+      extents.add(extent);
+    }
+    return [...extents];
+  }
+
+  private view(session: Session): SessionView {
+    const { id, peer, openedAt, heldBytes } = session;
+    return {
+      id, peer, openedAt, heldBytes, state: session.state === 'open' ? 'open' : 'lingering',
+      limitBytes: this.desk.limitOf(session), extentCount: session.extents.size,
+      cacheCount: session.caches.size, waitingGrantCount: session.waiting.length,
+    };
+  }
+
+  private refuseWhenDraining(): void {
+    if (this.draining) throw new KvspanError('DRAINING', 'the daemon is shutting down: nothing new is given out');
+  }
+}

@@ -1,0 +1,67 @@
+import { Books } from './books.js';
+import type { AdoptedSpec } from './extents.js';
+import type {
+  Address, Bytes, CacheGeometry, CacheId, Effect, ExtentId, GrantId, Instant, Limits, Peer, SessionId,
+} from './types.js';
+import type { CacheView, GrantRequest, PoolView, Returned, SessionView } from './views.js';
+
+export type { CacheView, GrantRequest, PoolView, Returned, SessionState, SessionView } from './views.js';
+export type { KvspanError } from '../../proto/errors.js';
+
+/**
+ * The books of one device: who holds what, who waits, which addresses are whose. Every method
+ * either changes the state and says what follows, or throws a KvspanError and changes nothing.
+ * Effects are to be carried out in order.
+ */
+export interface Ledger {
+  openSession(peer: Peer, now: Instant): SessionId;
+
+  createCache(session: SessionId, geometry: CacheGeometry, name: string, wantedBase: Address): CacheView;
+  placeCache(session: SessionId, cache: CacheId, base: Address): void;
+  destroyCache(session: SessionId, cache: CacheId): void;
+
+  /** Met now (a `grant` effect), or queued up to `waitMs` (reclaim effects), or refused (thrown). */
+  requestGrant(session: SessionId, request: GrantRequest, now: Instant): Effect[];
+  /** False: no such grant is waiting. A cancelled grant gets a `refuse` effect (GRANT_CANCELLED). */
+  cancelGrant(session: SessionId, grant: GrantId, now: Instant): { readonly cancelled: boolean; readonly effects: Effect[] };
+  /** The device and the channel are done with a grant: `importedCount` extents, from the first, arrived. */
+  grantSettled(session: SessionId, grant: GrantId, importedCount: number, now: Instant): Effect[];
+  returnExtents(session: SessionId, extents: readonly ExtentId[], now: Instant): { readonly returned: Returned; readonly effects: Effect[] };
+  /** Extents of an earlier daemon that this session's client still holds. */
+  adopt(session: SessionId, extents: readonly AdoptedSpec[]): Bytes;
+
+  /**
+   * A session answered a `reclaim` (its extents were returned before): it may be asked again. A
+   * report that comes after its deadline, or of an older reclaim, is taken and changes nothing.
+   */
+  reclaimReported(session: SessionId, reclaim: bigint, now: Instant): Effect[];
+
+  /** The connection is gone; its process may still hold memory, so it stays charged. */
+  sessionClosed(session: SessionId, now: Instant): Effect[];
+  /** The process is gone: everything it had is free. */
+  sessionExited(session: SessionId, now: Instant): Effect[];
+
+  /** Refuses waiting grants whose time has come. */
+  expire(now: Instant): Effect[];
+  /** The next instant at which `expire` has work; null: never. */
+  nextExpiry(): Instant | null;
+  /** No further grants; waiting ones are refused. */
+  drain(now: Instant): Effect[];
+
+  pool(): PoolView;
+  session(session: SessionId): SessionView;
+  sessions(): SessionView[];
+  caches(session: SessionId | null): CacheView[];
+  /** Throws if the books do not add up; cheap enough for tests to call after every operation. */
+  check(): void;
+}
+
+
+/**
+ * An empty ledger. `epoch` (24 bits) is the high part of every extent id: another for every run of
+ * the daemon, so that extents of an earlier run are recognised. Throws INVALID_ARGUMENT for limits
+ * that cannot be kept.
+ */
+export function createLedger(limits: Limits, options: { readonly epoch: bigint }): Ledger {
+  return new Books(limits, options.epoch);
+}

@@ -1,0 +1,111 @@
+import { badField } from '../../proto/errors.js';
+import { RECLAIM_DEADLINE_MS } from './limits.js';
+import type { Session, SessionTable } from './sessions.js';
+import { PAGE_BYTES, bytes, instant, type Bytes, type Effect, type Instant } from './types.js';
+import type { WaitingLine } from './waiting.js';
+
+export interface ReclaimShare {
+  readonly session: Session;
+  readonly wantedBytes: Bytes;
+}
+
+/** What sessions were asked for and still have time to bring. */
+export function outstandingBytes(sessions: Iterable<Session>, now: Instant): bigint {
+  let total = 0n;
+  for (const { askedBack } of sessions) {
+    if (askedBack !== null && askedBack.deadline > now) total += askedBack.leftBytes;
+  }
+  return total;
+}
+
+/**
+ * Whom to ask for `neededBytes`, so that the largest come down to one level and nobody below that
+ * level is asked. Not the asker, who has given up its own idle memory before it asked; not who is
+ * being asked already; not who is no longer connected.
+ */
+export function planReclaims(
+  sessions: Iterable<Session>,
+  asker: Session,
+  neededBytes: bigint,
+  now: Instant,
+): ReclaimShare[] {
+  if (neededBytes <= 0n) return [];
+  const holders = [...sessions].filter((session) => session !== asker && canBeAsked(session, now));
+  holders.sort((a, b) => (a.heldBytes === b.heldBytes ? Number(a.id - b.id) : a.heldBytes > b.heldBytes ? -1 : 1));
+  const level = levelThatFrees(holders, neededBytes);
+  return holders
+    .filter((session) => session.heldBytes > level)
+    .map((session) => ({ session, wantedBytes: wholePages(session.heldBytes - level) }));
+}
+
+function canBeAsked(session: Session, now: Instant): boolean {
+  const busy = session.askedBack !== null && session.askedBack.deadline > now;
+  return session.state === 'open' && session.heldBytes > 0n && !busy;
+}
+
+/** The level to which the largest must come down to free `neededBytes`; 0: all of them, wholly. */
+function levelThatFrees(holders: readonly Session[], neededBytes: bigint): bigint {
+  let total = 0n;
+  for (const [index, holder] of holders.entries()) {
+    total += holder.heldBytes;
+    const count = BigInt(index + 1);
+    const next = holders[index + 1]?.heldBytes ?? 0n;
+    if (total - count * next >= neededBytes) return (total - neededBytes) / count;
+  }
+  return 0n;
+}
+
+function wholePages(value: bigint): Bytes {
+  return bytes(((value + PAGE_BYTES - 1n) / PAGE_BYTES) * PAGE_BYTES);
+}
+
+/**
+ * When sessions are asked to give back: at once when a grant has to wait for the pool, and again
+ * every RECLAIM_DEADLINE_MS while any waits. A session is never asked twice at the same time.
+ */
+export class ReclaimRounds {
+  private lastId = 0n;
+  private nextRound: Instant | null = null;
+
+  constructor(private readonly sessions: SessionTable) {}
+
+  /** When to ask again; null: nobody waited for the pool when last looked at. */
+  get next(): Instant | null {
+    return this.nextRound;
+  }
+
+  /** A round if it is time for one. */
+  due(line: WaitingLine, freeBytes: bigint, now: Instant): Effect[] {
+    if (line.head !== null && this.nextRound !== null && now < this.nextRound) return [];
+    return this.now(line, freeBytes, now);
+  }
+
+  /** Asks for what the waiting need beyond what is free and what is on its way. */
+  now(line: WaitingLine, freeBytes: bigint, now: Instant): Effect[] {
+    this.nextRound = null;
+    if (line.head === null) return [];
+    this.nextRound = instant(now + RECLAIM_DEADLINE_MS);
+    const missing = line.neededBytes() - freeBytes - outstandingBytes(this.sessions, now);
+    const shares = planReclaims(this.sessions, line.head.session, missing, now);
+    return shares.map((share) => this.ask(share, instant(now + RECLAIM_DEADLINE_MS)));
+  }
+
+  reported(session: Session, reclaim: bigint): void {
+    if (typeof reclaim !== 'bigint' || reclaim < 1n || reclaim > this.lastId) {
+      throw badField('reclaim_id', reclaim, 'the id of a reclaim that was asked for');
+    }
+    if (session.askedBack?.id === reclaim) session.askedBack = null;
+  }
+
+  /** What was asked of the session will not come: the next look at the line asks others. */
+  dismiss(session: Session): void {
+    if (session.askedBack !== null) this.nextRound = null;
+    session.askedBack = null;
+  }
+
+  private ask({ session, wantedBytes }: ReclaimShare, deadline: Instant): Effect {
+    this.lastId += 1n;
+    session.askedBack = { id: this.lastId, deadline, leftBytes: wantedBytes };
+    return { kind: 'reclaim', session: session.id, reclaim: this.lastId, wantedBytes, deadline };
+  }
+}

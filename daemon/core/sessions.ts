@@ -1,0 +1,71 @@
+import { KvspanError } from '../../proto/errors.js';
+import type { Extent, InFlight } from './extents.js';
+import type { Cache } from './caches.js';
+import type { Waiter } from './waiting.js';
+import type { Bytes, CacheId, GrantId, Instant, Peer, SessionId } from './types.js';
+
+/** A reclaim that a session has neither reported nor let pass. */
+export interface AskedBack {
+  readonly id: bigint;
+  readonly deadline: Instant;
+  /** What is still to come of it. */
+  leftBytes: bigint;
+}
+
+/** The account of one serving process. `exited` stays only until its grants in flight are settled. */
+export interface Session {
+  readonly id: SessionId;
+  readonly peer: Peer;
+  readonly openedAt: Instant;
+  state: 'open' | 'lingering' | 'exited';
+  /** Charged: the sum of `extents`. */
+  heldBytes: Bytes;
+  readonly extents: Set<Extent>;
+  readonly inFlight: Map<GrantId, InFlight>;
+  /** In the order of asking: the first goes first. */
+  readonly waiting: Waiter[];
+  readonly caches: Map<CacheId, Cache>;
+  askedBack: AskedBack | null;
+}
+
+/** The sessions by id, in the order of opening. */
+export class SessionTable {
+  private readonly byId = new Map<SessionId, Session>();
+
+  get count(): number {
+    return this.byId.size;
+  }
+
+  [Symbol.iterator](): IterableIterator<Session> {
+    return this.byId.values();
+  }
+
+  add(session: Session): void {
+    this.byId.set(session.id, session);
+  }
+
+  /** An account with nothing left on it, of a process that is gone, is closed. */
+  forgetIfEmpty(session: Session): void {
+    if (session.state === 'exited' && session.inFlight.size === 0) this.byId.delete(session.id);
+  }
+
+  any(id: SessionId): Session {
+    const session = this.byId.get(id);
+    if (session === undefined) throw new KvspanError('SESSION_UNKNOWN', `session: no session ${String(id)}`);
+    return session;
+  }
+
+  /** A session whose process lives: it may give back, connected or not. */
+  living(id: SessionId): Session {
+    const session = this.any(id);
+    if (session.state === 'exited') throw new KvspanError('SESSION_UNKNOWN', `session: the process of session ${id} is gone`);
+    return session;
+  }
+
+  /** A connected session: only such a one may ask for anything. */
+  open(id: SessionId): Session {
+    const session = this.living(id);
+    if (session.state !== 'open') throw new KvspanError('SESSION_UNKNOWN', `session: session ${id} is closed`);
+    return session;
+  }
+}

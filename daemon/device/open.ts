@@ -1,0 +1,71 @@
+/** Opens the best backend there is, and says why it is not a better one. */
+import { KvspanError } from '../../proto/errors.js';
+import { loadNative } from '../../native/index.js';
+import type { NativeModule } from '../../native/native.js';
+import type { Config } from '../config/schema.js';
+import { StartupError } from '../exit-codes.js';
+import type { Backend, Device, System } from '../ports/device.js';
+
+/** Descriptors that a busy daemon comes to: the table grows once, at start, not in a step of it. */
+const FD_TABLE_COUNT = 4096;
+
+export interface OpenedDevice {
+  readonly device: Device;
+  /** Why the first choice was not taken; null if it was. */
+  readonly fallbackReason: string | null;
+}
+
+type DeviceConfig = Pick<Config, 'backend' | 'ordinal' | 'cudaLibrary'>;
+
+/** The native core, loaded. Throws a StartupError of reason `noDevice`. */
+export function loadCore(): NativeModule & System {
+  try {
+    const native = loadNative();
+    native.growFdTable(FD_TABLE_COUNT);
+    return native;
+  } catch (error) {
+    throw new StartupError('noDevice', `the native addon does not load: ${messageOf(error)}`, 'build it: npm start', error);
+  }
+}
+
+const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
+
+function openBackend(native: NativeModule, backend: Backend, config: DeviceConfig): Device {
+  const handle = native.openDevice({ backend, ordinal: config.ordinal, library: config.cudaLibrary });
+  return {
+    describe: () => handle.describe(),
+    listen: (options, onEvent) => native.listen({ device: handle, ...options }, onEvent),
+    close: () => handle.close(),
+  };
+}
+
+function openAsked(native: NativeModule, backend: Backend, config: DeviceConfig): Device {
+  try {
+    return openBackend(native, backend, config);
+  } catch (error) {
+    const hint = backend === 'cuda' ? 'check the driver (nvidia-smi), --ordinal and --cuda-library, or use --backend host' : '';
+    throw new StartupError('noDevice', `backend ${backend} cannot be opened: ${messageOf(error)}`, hint, error);
+  }
+}
+
+/** A GPU whose memory is all in use opens, but serves nobody. */
+function openCudaWithMemory(native: NativeModule, config: DeviceConfig): Device {
+  const device = openBackend(native, 'cuda', config);
+  const { freeBytes, granularityBytes } = device.describe();
+  if (freeBytes >= granularityBytes) return device;
+  device.close();
+  throw new KvspanError('DEVICE_EXHAUSTED', `the GPU has ${freeBytes} bytes free`);
+}
+
+/** Throws a StartupError of reason `noDevice`. */
+export function openDevice(native: NativeModule, config: DeviceConfig): OpenedDevice {
+  if (config.backend !== 'auto') {
+    return { device: openAsked(native, config.backend, config), fallbackReason: null };
+  }
+  try {
+    return { device: openCudaWithMemory(native, config), fallbackReason: null };
+  } catch (error) {
+    const fallbackReason = `cuda: ${messageOf(error)}`;
+    return { device: openAsked(native, 'host', config), fallbackReason };
+  }
+}

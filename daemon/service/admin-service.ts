@@ -1,0 +1,50 @@
+/** The read-only view for operators. */
+import type { UntypedServiceImplementation } from '@grpc/grpc-js';
+import { decodeUint64, encodeUint32, encodeUint64 } from '../../proto/codec.js';
+import type { GetPoolResponse } from '../../proto/generated/kvspan/v1/GetPoolResponse.js';
+import type { ListCachesRequest__Output } from '../../proto/generated/kvspan/v1/ListCachesRequest.js';
+import type { ListCachesResponse } from '../../proto/generated/kvspan/v1/ListCachesResponse.js';
+import type { ListSessionsResponse } from '../../proto/generated/kvspan/v1/ListSessionsResponse.js';
+import { sessionId } from '../core/types.js';
+import type { ServiceContext } from './context.js';
+import { guardUnary } from './guard.js';
+import { encodeCache, encodeDevice, encodeSession } from './wire.js';
+
+export function adminService(context: ServiceContext): UntypedServiceImplementation {
+  return {
+    GetPool: guardUnary('GetPool', context, () => pool(context)),
+    ListSessions: guardUnary('ListSessions', context, () => listSessions(context)),
+    ListCaches: guardUnary('ListCaches', context, (request: ListCachesRequest__Output) => listCaches(context, request)),
+  };
+}
+
+function pool({ ledger, device, clock, startedAt, version }: ServiceContext): GetPoolResponse {
+  const view = ledger.pool();
+  return {
+    device: encodeDevice(device),
+    poolBytes: encodeUint64(view.poolBytes, 'pool_bytes'),
+    usedBytes: encodeUint64(view.usedBytes, 'used_bytes'),
+    freeBytes: encodeUint64(view.freeBytes, 'free_bytes'),
+    extentCount: encodeUint64(BigInt(view.extentCount), 'extent_count'),
+    sessionCount: encodeUint32(view.sessionCount, 'session_count'),
+    cacheCount: encodeUint32(view.cacheCount, 'cache_count'),
+    waitingGrantCount: encodeUint32(view.waitingGrantCount, 'waiting_grant_count'),
+    waitingBytes: encodeUint64(view.waitingBytes, 'waiting_bytes'),
+    grantedTotalCount: encodeUint64(view.grantedCount, 'granted_total_count'),
+    refusedTotalCount: encodeUint64(view.refusedCount, 'refused_total_count'),
+    grantedTotalBytes: encodeUint64(view.grantedBytes, 'granted_total_bytes'),
+    returnedTotalBytes: encodeUint64(view.returnedBytes, 'returned_total_bytes'),
+    uptimeMs: encodeUint64(BigInt(Math.floor(clock.now() - startedAt)), 'uptime_ms'),
+    version,
+  };
+}
+
+function listSessions({ ledger, clock }: ServiceContext): ListSessionsResponse {
+  const now = clock.now();
+  return { sessions: ledger.sessions().map((view) => encodeSession(view, now)) };
+}
+
+function listCaches({ ledger }: ServiceContext, request: ListCachesRequest__Output): ListCachesResponse {
+  const id = decodeUint64(request.sessionId, 'session_id');
+  return { caches: ledger.caches(id === 0n ? null : sessionId(id)).map(encodeCache) };
+}

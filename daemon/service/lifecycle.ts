@@ -1,0 +1,101 @@
+/**
+ * A session's life as the extent channel tells it: hello opens it, closed ends its calls, exited
+ * frees what its process had.
+ */
+import { KvspanError } from '../../proto/errors.js';
+import type { Ledger } from '../core/ledger.js';
+import type { SessionId } from '../core/types.js';
+import type { Clock } from '../ports/clock.js';
+import type { ChannelEvent, ChannelPeer, ExtentChannel } from '../ports/device.js';
+import type { Random } from '../ports/tokens.js';
+import type { Logger } from '../telemetry/log.js';
+import type { EffectRunner } from './effects.js';
+import type { Session, Sessions } from './sessions.js';
+
+export interface LifecyclePorts {
+  readonly ledger: Ledger;
+  readonly sessions: Sessions;
+  readonly effects: EffectRunner;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Logger;
+  readonly servicePath: string;
+  channel(): ExtentChannel;
+}
+
+export class Lifecycle {
+  /** Closed connections whose process has not exited yet. */
+  private readonly lingering = new Map<number, Session>();
+
+  constructor(private readonly ports: LifecyclePorts) {}
+
+  /** Never throws: it is called from the channel's threads' queue, where nobody would catch. */
+  onEvent(event: ChannelEvent): void {
+    try {
+      if (event.kind === 'hello') this.hello(event.peer);
+      else if (event.kind === 'closed') this.closed(event.connection, event.reason);
+      else this.exited(event.connection);
+    } catch (error) {
+      this.ports.log.error({ err: error }, `the channel's event ${event.kind} met a fault`);
+    }
+  }
+
+  private hello(peer: ChannelPeer): void {
+    let id: SessionId;
+    try {
+      id = this.ports.ledger.openSession(peer, this.ports.clock.now());
+    } catch (error) {
+      this.refuse(peer, error);
+      return;
+    }
+    this.open(id, peer);
+  }
+
+  private refuse(peer: ChannelPeer, error: unknown): void {
+    const known = error instanceof KvspanError;
+    const code = known ? error.code : 'INTERNAL';
+    const message = known ? error.message : 'internal error: see the daemon\'s log';
+    this.ports.log.warn({ pid: peer.pid, uid: peer.uid, code, ...(known ? {} : { err: error }) }, 'a session was refused');
+    this.ports.channel().refuse(peer.connection, code, message);
+  }
+
+  private open(id: SessionId, peer: ChannelPeer): void {
+    const log = this.ports.log.child({ session: id, pid: peer.pid });
+    const session: Session = { id, peer, token: this.ports.random.token(), log, stream: null };
+    // Before the welcome: the client may call as soon as it has its token.
+    this.ports.sessions.add(session);
+    try {
+      this.ports.channel().welcome(peer.connection, id, session.token, this.ports.servicePath);
+    } catch (error) {
+      log.warn({ err: error }, 'the client was gone before its welcome');
+      this.closed(peer.connection, 'gone before its welcome');
+      this.exited(peer.connection);
+      return;
+    }
+    log.info({ uid: peer.uid, name: peer.name, connection: peer.connection }, 'session opened');
+  }
+
+  private closed(connection: number, reason: string): void {
+    const session = this.ports.sessions.remove(connection);
+    if (session === null) return;
+    session.stream?.close(new KvspanError('SESSION_UNKNOWN', `session ${session.id} is closed: ${reason}`));
+    this.ports.effects.run(this.ports.ledger.sessionClosed(session.id, this.ports.clock.now()));
+    const { heldBytes } = this.ports.ledger.session(session.id);
+    session.log.info({ bytes: heldBytes, reason }, 'session closed');
+    // A process that holds nothing is not waited for: one that reconnects often keeps one session.
+    if (heldBytes === 0n) this.forget(session);
+    else this.lingering.set(connection, session);
+  }
+
+  private exited(connection: number): void {
+    const session = this.lingering.get(connection);
+    if (session === undefined) return;
+    this.lingering.delete(connection);
+    this.forget(session);
+  }
+
+  private forget(session: Session): void {
+    this.ports.effects.run(this.ports.ledger.sessionExited(session.id, this.ports.clock.now()));
+    session.log.info({}, 'session ended, its memory is free');
+  }
+}

@@ -1,0 +1,87 @@
+/** Wire requests to the core's nouns, and the core's answers to wire messages. */
+import { decodeUint32, decodeUint32s, decodeUint64, decodeUint64s, encodeUint32, encodeUint64 } from '../../proto/codec.js';
+import { encodeGeometry, encodePlan } from '../../proto/domain.js';
+import { badField } from '../../proto/errors.js';
+import type { AcquireRequest__Output } from '../../proto/generated/kvspan/v1/AcquireRequest.js';
+import type { AdoptRequest__Output } from '../../proto/generated/kvspan/v1/AdoptRequest.js';
+import type { CacheInfo } from '../../proto/generated/kvspan/v1/CacheInfo.js';
+import type { DeviceInfo } from '../../proto/generated/kvspan/v1/DeviceInfo.js';
+import type { Grant } from '../../proto/generated/kvspan/v1/Grant.js';
+import type { ReturnRequest__Output } from '../../proto/generated/kvspan/v1/ReturnRequest.js';
+import type { ReturnResponse } from '../../proto/generated/kvspan/v1/ReturnResponse.js';
+import type { SessionInfo } from '../../proto/generated/kvspan/v1/SessionInfo.js';
+import type { CacheView, GrantRequest, Returned, SessionView } from '../core/ledger.js';
+import { bytes, cacheId, extentId, grantId, type CacheId, type ExtentId, type GrantId, type Instant } from '../core/types.js';
+import type { DeviceDescription } from '../ports/device.js';
+import type { GrantAnswer } from './effects.js';
+
+export const decodeGrantId = (wire: string): GrantId => grantId(decodeUint64(wire, 'grant_id'));
+export const decodeCacheId = (wire: string): CacheId => cacheId(decodeUint64(wire, 'cache_id'));
+
+export function decodeAcquire(wire: AcquireRequest__Output): GrantRequest {
+  return {
+    grant: decodeGrantId(wire.grantId),
+    counts: decodeUint32s(wire.orderCounts, 'order_counts'),
+    minimumBytes: bytes(decodeUint64(wire.minimumBytes, 'minimum_bytes')),
+    waitMs: decodeUint32(wire.waitMs, 'wait_ms'),
+  };
+}
+
+export const decodeReturn = (wire: ReturnRequest__Output): ExtentId[] =>
+  decodeUint64s(wire.extentIds, 'extent_ids').map(extentId);
+
+export function decodeAdopt(wire: AdoptRequest__Output): { readonly id: ExtentId; readonly order: number }[] {
+  const ids = decodeUint64s(wire.extentIds, 'extent_ids');
+  const orders = decodeUint32s(wire.extentOrders, 'extent_orders');
+  if (ids.length !== orders.length) {
+    throw badField('extent_orders', `${orders.length} entries`, `${ids.length} entries, as many as extent_ids`);
+  }
+  return ids.map((id, index) => ({ id: extentId(id), order: orders[index] ?? 0 }));
+}
+
+export const encodeGrant = (answer: GrantAnswer): Grant => ({
+  grantId: encodeUint64(answer.grant, 'grant.grant_id'),
+  extentCount: encodeUint32(answer.extentCount, 'grant.extent_count'),
+  grantedBytes: encodeUint64(answer.grantedBytes, 'grant.granted_bytes'),
+  heldBytes: encodeUint64(answer.heldBytes, 'grant.held_bytes'),
+});
+
+export const encodeReturned = (returned: Returned): ReturnResponse => ({
+  extentCount: encodeUint32(returned.extentCount, 'returned.extent_count'),
+  returnedBytes: encodeUint64(returned.returnedBytes, 'returned.returned_bytes'),
+  heldBytes: encodeUint64(returned.heldBytes, 'returned.held_bytes'),
+});
+
+export const encodeDevice = (device: DeviceDescription): DeviceInfo => ({
+  backend: device.backend,
+  ordinal: encodeUint32(device.ordinal, 'device.ordinal'),
+  name: device.name,
+  uuid: device.uuid,
+  driver: device.driver,
+  totalBytes: encodeUint64(device.totalBytes, 'device.total_bytes'),
+});
+
+const sessionStates = { open: 'SESSION_STATE_OPEN', lingering: 'SESSION_STATE_LINGERING' } as const;
+
+export const encodeSession = (view: SessionView, now: Instant): SessionInfo => ({
+  sessionId: encodeUint64(view.id, 'session.session_id'),
+  pid: encodeUint32(view.peer.pid, 'session.pid'),
+  uid: encodeUint32(view.peer.uid, 'session.uid'),
+  gid: encodeUint32(view.peer.gid, 'session.gid'),
+  name: view.peer.name,
+  state: sessionStates[view.state],
+  heldBytes: encodeUint64(view.heldBytes, 'session.held_bytes'),
+  limitBytes: encodeUint64(view.limitBytes, 'session.limit_bytes'),
+  extentCount: encodeUint64(BigInt(view.extentCount), 'session.extent_count'),
+  cacheCount: encodeUint32(view.cacheCount, 'session.cache_count'),
+  waitingGrantCount: encodeUint32(view.waitingGrantCount, 'session.waiting_grant_count'),
+  ageMs: encodeUint64(BigInt(Math.max(0, Math.floor(now - view.openedAt))), 'session.age_ms'),
+});
+
+export const encodeCache = (view: CacheView): CacheInfo => ({
+  cacheId: encodeUint64(view.id, 'cache.cache_id'),
+  sessionId: encodeUint64(view.session, 'cache.session_id'),
+  name: view.name,
+  geometry: encodeGeometry(view.geometry),
+  plan: encodePlan(view.plan),
+});

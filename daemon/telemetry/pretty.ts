@@ -1,0 +1,29 @@
+/** A JSON line of the log as a person reads it: `12:00:01.250 info  service: session opened pid=7`. */
+
+const TIME_START = 11;
+const TIME_END = 23;
+const LEVEL_WIDTH = 5;
+
+function showValue(value: unknown): string {
+  if (typeof value === 'string') return /[\s="]/.test(value) ? JSON.stringify(value) : value;
+  return JSON.stringify(value) ?? '';
+}
+
+export function prettyLine(line: string): string {
+  let entry: Record<string, unknown>;
+  try {
+    entry = JSON.parse(line) as Record<string, unknown>;
+  } catch {
+    return line;
+  }
+  const { level, time, component, msg, err, ...fields } = entry;
+  const head = `${String(time).slice(TIME_START, TIME_END)} ${String(level).padEnd(LEVEL_WIDTH)}`;
+  const rest = Object.entries(fields).map(([key, value]) => ` ${key}=${showValue(value)}`);
+  const trouble = err === undefined ? '' : `\n  ${stackOf(err)}`;
+  return `${head} ${component === undefined ? '' : `${String(component)}: `}${String(msg ?? '')}${rest.join('')}${trouble}\n`;
+}
+
+function stackOf(err: unknown): string {
+  const { stack, message } = (err ?? {}) as { stack?: string; message?: string };
+  return String(stack ?? message ?? JSON.stringify(err)).replaceAll('\n', '\n  ');
+}

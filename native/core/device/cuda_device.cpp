@@ -1,0 +1,310 @@
+#include "device/cuda_device.hpp"
+
+#include <fcntl.h>
+
+#include <cstring>
+
+#include "base/error.hpp"
+#include "device/cuda_open.hpp"
+
+namespace kvspan {
+namespace {
+
+using cuda::kSuccess;
+
+// A pitch above the driver's limit (CU_DEVICE_ATTRIBUTE_MAX_PITCH) is copied row by row.
+constexpr std::uint64_t kPitchMax = (1ull << 31) - 1;
+
+cuda::CUmemAllocationProp pinnedOn(cuda::CUdevice device) {
+  cuda::CUmemAllocationProp properties{};
+  properties.type = cuda::kAllocationTypePinned;
+  properties.requestedHandleTypes = cuda::kHandleTypePosixFd;
+  properties.location = {cuda::kLocationTypeDevice, device};
+  return properties;
+}
+
+std::uint64_t granularityOf(const cuda::Api& api, cuda::CUdevice device) {
+  const auto properties = pinnedOn(device);
+  std::size_t bytes = 0;
+  api.check(api.cuMemGetAllocationGranularity(&bytes, &properties, cuda::kGranularityMinimum),
+            "cuMemGetAllocationGranularity", "minimum");
+  return bytes;
+}
+
+std::string describe(std::uint64_t bytes) { return std::to_string(bytes) + " bytes"; }
+
+class CudaFence final : public Fence {
+ public:
+  CudaFence(std::shared_ptr<CudaContext> context, Stream stream)
+      : context_(std::move(context)), api_(context_->api()) {
+    const CudaContext::Scope scope(*context_);
+    api_.check(api_.cuEventCreate(&event_, cuda::kEventDisableTiming), "cuEventCreate", "");
+    const auto result = api_.cuEventRecord(event_, reinterpret_cast<cuda::CUstream>(stream));
+    if (result == kSuccess) return;
+    api_.cuEventDestroy(event_);
+    api_.check(result, "cuEventRecord", "stream " + hex(stream));
+  }
+
+  ~CudaFence() override {
+    const CudaContext::Scope scope(*context_);
+    api_.cuEventDestroy(event_);
+  }
+
+  bool reached() override {
+    const CudaContext::Scope scope(*context_);
+    const auto result = api_.cuEventQuery(event_);
+    if (result == cuda::kNotReady) return false;
+    api_.check(result, "cuEventQuery", "");
+    return true;
+  }
+
+ private:
+  std::shared_ptr<CudaContext> context_;
+  const cuda::Api& api_;
+  cuda::CUevent event_ = nullptr;
+};
+
+// Runs a copy and waits for it; throws what either failed with.
+template <typename Copy>
+void copyAndWait(const cuda::Api& api, cuda::CUstream stream, const char* call,
+                 std::uint64_t bytes, Copy&& copy) {
+  const auto started = copy();
+  // Also after a failed start: earlier rows may still be reading the caller's buffer.
+  const auto done = api.cuStreamSynchronize(stream);
+  api.check(started, call, describe(bytes));
+  api.check(done, "cuStreamSynchronize", std::string(call) + ", " + describe(bytes));
+}
+
+bool isDense(std::uint64_t toPitch, std::uint64_t fromPitch, std::uint64_t width,
+             std::uint64_t rows) {
+  return rows == 1 || (toPitch == width && fromPitch == width);
+}
+
+}  // namespace
+
+CudaContext::CudaContext(const cuda::Api& api, cuda::CUdevice device) : api_(api), device_(device) {
+  const auto result = api_.cuDevicePrimaryCtxRetain(&context_, device_);
+  if (result == kSuccess) return;
+  throw Error(Code::DeviceUnavailable,
+              "cuda: cuDevicePrimaryCtxRetain failed with " + api_.errorName(result) +
+                  ": the GPU may be out of memory, or in exclusive or prohibited compute mode "
+                  "(nvidia-smi -q -d COMPUTE)");
+}
+
+CudaContext::~CudaContext() { api_.cuDevicePrimaryCtxRelease(device_); }
+
+CudaContext::Scope::Scope(const CudaContext& context) : api_(context.api_) {
+  cuda::CUcontext current = nullptr;
+  if (api_.cuCtxGetCurrent(&current) == kSuccess && current == context.context_) return;
+  // A failure shows in the call that follows; there is nothing to undo then.
+  pushed_ = api_.cuCtxPushCurrent(context.context_) == kSuccess;
+}
+
+CudaContext::Scope::~Scope() {
+  cuda::CUcontext popped = nullptr;
+  if (pushed_) api_.cuCtxPopCurrent(&popped);
+}
+
+CudaDevice::CudaDevice(int ordinal, const std::string& library)
+    : api_(cuda::Api::load(library)),
+      ordinal_(ordinal),
+      device_(cuda::findDevice(api_, ordinal)),
+      context_(std::make_shared<CudaContext>(api_, device_)),
+      granularity_(granularityOf(api_, device_)),
+      book_(granularity_) {
+  const CudaContext::Scope scope(*context_);
+  // Not ordered after the engine's default stream, so a copy never waits for its kernels.
+  api_.check(api_.cuStreamCreate(&copies_, cuda::kStreamNonBlocking), "cuStreamCreate", "copies");
+}
+
+CudaDevice::~CudaDevice() {
+  // At process exit the driver may be gone already; every failure here means just that.
+  const CudaContext::Scope scope(*context_);
+  for (const auto& range : book_.mappings()) api_.cuMemUnmap(range.at, range.bytes);
+  for (const auto& range : book_.reservations()) api_.cuMemAddressFree(range.at, range.bytes);
+  for (const auto handle : book_.handles()) api_.cuMemRelease(handle);
+  api_.cuStreamDestroy(copies_);
+}
+
+DeviceInfo CudaDevice::info() const {
+  const CudaContext::Scope scope(*context_);
+  std::size_t free = 0;
+  std::size_t total = 0;
+  api_.check(api_.cuMemGetInfo(&free, &total), "cuMemGetInfo", "");
+  return {.backend = "cuda",
+          .ordinal = ordinal_,
+          .name = cuda::deviceName(api_, device_),
+          .uuid = cuda::deviceUuid(api_, device_),
+          .driver = cuda::driverVersion(api_),
+          .granularityBytes = granularity_,
+          .totalBytes = total,
+          .freeBytes = free};
+}
+
+cuda::CUmemAllocationProp CudaDevice::properties() const { return pinnedOn(device_); }
+
+Address CudaDevice::reserve(std::uint64_t bytes, Address wanted) {
+  book_.checkBytes("reserve", bytes);
+  if (wanted != 0) book_.checkRange("reserve", wanted, bytes);
+  const CudaContext::Scope scope(*context_);
+  cuda::CUdeviceptr base = 0;
+  auto result = api_.cuMemAddressReserve(&base, bytes, granularity_, wanted, 0);
+  // A wanted address that cannot be had may be refused instead of replaced.
+  if (result != kSuccess && wanted != 0) {
+    result = api_.cuMemAddressReserve(&base, bytes, granularity_, 0, 0);
+  }
+  api_.check(result, "cuMemAddressReserve", describe(bytes));
+  book_.addReservation({base, bytes});
+  return base;
+}
+
+void CudaDevice::unreserve(Address base, std::uint64_t bytes) {
+  book_.checkRange("unreserve", base, bytes);
+  book_.removeReservation({base, bytes});
+  const CudaContext::Scope scope(*context_);
+  api_.check(api_.cuMemAddressFree(base, bytes), "cuMemAddressFree", show({base, bytes}));
+}
+
+Handle CudaDevice::create(std::uint64_t bytes) {
+  book_.checkBytes("create", bytes);
+  const CudaContext::Scope scope(*context_);
+  const auto wanted = properties();
+  cuda::CUmemGenericAllocationHandle handle = 0;
+  api_.check(api_.cuMemCreate(&handle, bytes, &wanted, 0), "cuMemCreate", describe(bytes));
+  book_.addHandle(handle, bytes, Origin::Created);
+  return handle;
+}
+
+void CudaDevice::release(Handle handle) {
+  book_.removeHandle(handle);
+  const CudaContext::Scope scope(*context_);
+  api_.check(api_.cuMemRelease(handle), "cuMemRelease", "handle " + hex(handle));
+}
+
+UniqueFd CudaDevice::exportHandle(Handle handle) {
+  book_.checkExportable(handle);
+  const CudaContext::Scope scope(*context_);
+  int fd = -1;
+  api_.check(api_.cuMemExportToShareableHandle(&fd, handle, cuda::kHandleTypePosixFd, 0),
+             "cuMemExportToShareableHandle", "handle " + hex(handle));
+  UniqueFd owned(fd);
+  ::fcntl(fd, F_SETFD, FD_CLOEXEC);  // the driver does not say whether it has set it
+  return owned;
+}
+
+Handle CudaDevice::importHandle(int fd, std::uint64_t bytes) {
+  book_.checkBytes("import", bytes);
+  const CudaContext::Scope scope(*context_);
+  cuda::CUmemGenericAllocationHandle handle = 0;
+  // The driver takes the descriptor itself in the pointer's place.
+  void* const asPointer = reinterpret_cast<void*>(static_cast<std::uintptr_t>(fd));
+  const auto result =
+      fd < 0 ? cuda::kInvalidValue
+             : api_.cuMemImportFromShareableHandle(&handle, asPointer, cuda::kHandleTypePosixFd);
+  if (result != kSuccess && result != cuda::kOutOfMemory) {
+    // Whatever the driver makes of a descriptor that is none of its own, it is the input's fault.
+    throw Error(Code::InvalidArgument, "import: cuMemImportFromShareableHandle(descriptor " +
+                                           std::to_string(fd) + ", " + describe(bytes) +
+                                           "): " + api_.errorName(result));
+  }
+  api_.check(result, "cuMemImportFromShareableHandle", describe(bytes));
+  book_.addHandle(handle, bytes, Origin::Imported);
+  return handle;
+}
+
+void CudaDevice::map(Address at, Handle handle, std::uint64_t bytes) {
+  book_.beginMap(at, handle, bytes);
+  const CudaContext::Scope scope(*context_);
+  const auto result = api_.cuMemMap(at, bytes, 0, handle, 0);
+  book_.endMap(at, result == kSuccess);
+  api_.check(result, "cuMemMap", show({at, bytes}) + ", handle " + hex(handle));
+}
+
+void CudaDevice::access(Address at, std::uint64_t bytes, Access access) {
+  const Range range{at, bytes};
+  book_.beginAccess(range);
+  const CudaContext::Scope scope(*context_);
+  const int flags = access == Access::None   ? cuda::kAccessNone
+                    : access == Access::Read ? cuda::kAccessRead
+                                             : cuda::kAccessReadWrite;
+  const cuda::CUmemAccessDesc wanted{{cuda::kLocationTypeDevice, device_}, flags};
+  const auto result = api_.cuMemSetAccess(at, bytes, &wanted, 1);
+  // After a failure neither the old nor the new access can be promised.
+  book_.endAccess(range, result == kSuccess ? access : Access::None);
+  api_.check(result, "cuMemSetAccess", show(range));
+}
+
+void CudaDevice::unmap(Address at, std::uint64_t bytes) {
+  const Range range{at, bytes};
+  book_.beginUnmap(range);
+  const CudaContext::Scope scope(*context_);
+  const auto result = api_.cuMemUnmap(at, bytes);
+  book_.endUnmap(range, result == kSuccess);
+  api_.check(result, "cuMemUnmap", show(range));
+}
+
+std::unique_ptr<Fence> CudaDevice::fence(Stream stream) {
+  return std::make_unique<CudaFence>(context_, stream);
+}
+
+void CudaDevice::copyIn(Address to, std::uint64_t toPitch, const void* from,
+                        std::uint64_t fromPitch, std::uint64_t width, std::uint64_t rows) {
+  book_.checkCopy("copyIn", to, toPitch, width, rows, Access::ReadWrite);
+  if (width == 0 || rows == 0) return;
+  const CudaContext::Scope scope(*context_);
+  if (isDense(toPitch, fromPitch, width, rows)) {
+    const auto bytes = width * rows;
+    return copyAndWait(api_, copies_, "cuMemcpyHtoDAsync", bytes,
+                       [&] { return api_.cuMemcpyHtoDAsync(to, from, bytes, copies_); });
+  }
+  if (toPitch > kPitchMax || fromPitch > kPitchMax) {
+    for (std::uint64_t row = 0; row < rows; ++row) {
+      copyIn(to + row * toPitch, width, static_cast<const char*>(from) + row * fromPitch, width,
+             width, 1);
+    }
+    return;
+  }
+  cuda::CUDA_MEMCPY2D copy{};
+  copy.srcMemoryType = cuda::kMemoryTypeHost;
+  copy.srcHost = from;
+  copy.srcPitch = fromPitch;
+  copy.dstMemoryType = cuda::kMemoryTypeDevice;
+  copy.dstDevice = to;
+  copy.dstPitch = toPitch;
+  copy.WidthInBytes = width;
+  copy.Height = rows;
+  copyAndWait(api_, copies_, "cuMemcpy2DAsync", width * rows,
+              [&] { return api_.cuMemcpy2DAsync(&copy, copies_); });
+}
+
+void CudaDevice::copyOut(void* to, std::uint64_t toPitch, Address from, std::uint64_t fromPitch,
+                         std::uint64_t width, std::uint64_t rows) {
+  book_.checkCopy("copyOut", from, fromPitch, width, rows, Access::Read);
+  if (width == 0 || rows == 0) return;
+  const CudaContext::Scope scope(*context_);
+  if (isDense(toPitch, fromPitch, width, rows)) {
+    const auto bytes = width * rows;
+    return copyAndWait(api_, copies_, "cuMemcpyDtoHAsync", bytes,
+                       [&] { return api_.cuMemcpyDtoHAsync(to, from, bytes, copies_); });
+  }
+  if (toPitch > kPitchMax || fromPitch > kPitchMax) {
+    for (std::uint64_t row = 0; row < rows; ++row) {
+      copyOut(static_cast<char*>(to) + row * toPitch, width, from + row * fromPitch, width, width,
+              1);
+    }
+    return;
+  }
+  cuda::CUDA_MEMCPY2D copy{};
+  copy.srcMemoryType = cuda::kMemoryTypeDevice;
+  copy.srcDevice = from;
+  copy.srcPitch = fromPitch;
+  copy.dstMemoryType = cuda::kMemoryTypeHost;
+  copy.dstHost = to;
+  copy.dstPitch = toPitch;
+  copy.WidthInBytes = width;
+  copy.Height = rows;
+  copyAndWait(api_, copies_, "cuMemcpy2DAsync", width * rows,
+              [&] { return api_.cuMemcpy2DAsync(&copy, copies_); });
+}
+
+}  // namespace kvspan

@@ -1,0 +1,95 @@
+#include "span/growth.hpp"
+
+#include <algorithm>
+#include <bit>
+
+namespace kvspan {
+
+Pages pagesOf(const OrderCounts& counts) {
+  Pages pages = 0;
+  for (int order = 0; order <= kOrderMax; ++order) pages += counts[order] * pagesOfOrder(order);
+  return pages;
+}
+
+std::uint64_t countOf(const OrderCounts& counts) {
+  std::uint64_t count = 0;
+  for (const auto one : counts) count += one;
+  return count;
+}
+
+int orderNotAbove(Pages pages) {
+  const Pages bounded = std::clamp<Pages>(pages, 1, kExtentPagesMax);
+  return static_cast<int>(std::bit_width(bounded)) - 1;
+}
+
+int wantedOrder(const LaneNeed& lane, Pages stock) {
+  if (lane.growth == Growth::Linear) return 0;
+  const Pages gap = std::max<Pages>(lane.gap(), 1);
+  const Pages room = lane.capacity - lane.mapped;
+  const int exact = orderNotAbove(std::min(gap, room));
+  if (lane.tight) return exact;
+  const int generous = orderNotAbove(std::min(std::max(gap, lane.mapped / kGrowthDivisor), room));
+  // Going past the target must not starve those who come after.
+  const bool spare = stock >= pagesOfOrder(generous) + lane.othersGap;
+  return spare ? generous : exact;
+}
+
+int availableOrder(const OrderCounts& stock, int wanted, Pages room) {
+  for (int order = wanted; order >= 0; --order) {
+    if (stock[order] > 0) return order;
+  }
+  for (int order = wanted + 1; order <= kOrderMax && pagesOfOrder(order) <= room; ++order) {
+    if (stock[order] > 0) return order;
+  }
+  return -1;
+}
+
+Pages fillLane(LaneNeed lane, OrderCounts& stock, std::vector<std::uint8_t>& orders) {
+  while (lane.mapped < lane.target) {
+    const int wanted = wantedOrder(lane, pagesOf(stock));
+    const int order = availableOrder(stock, wanted, lane.capacity - lane.mapped);
+    if (order < 0) return lane.gap();
+    --stock[order];
+    orders.push_back(static_cast<std::uint8_t>(order));
+    lane.mapped += pagesOfOrder(order);
+  }
+  return 0;
+}
+
+void addFewest(OrderCounts& counts, Pages pages) {
+  while (pages > 0) {
+    const int order = orderNotAbove(pages);
+    // Everything above the largest order comes in one go, not one by one.
+    const Pages many = order == kOrderMax ? pages / kExtentPagesMax : 1;
+    counts[order] += static_cast<std::uint32_t>(many);
+    pages -= many * pagesOfOrder(order);
+  }
+}
+
+OrderCounts missingFor(const std::vector<LaneNeed>& lanes, OrderCounts stock) {
+  OrderCounts need{};
+  std::vector<std::uint8_t> orders;
+  for (LaneNeed lane : lanes) {
+    lane.tight = true;
+    const Pages missing = fillLane(lane, stock, orders);
+    if (lane.growth == Growth::Linear) {
+      need[0] += static_cast<std::uint32_t>(missing);
+    } else {
+      addFewest(need, missing);
+    }
+    orders.clear();
+  }
+  return need;
+}
+
+OrderCounts geometricMix(Pages pages, int orderMax) {
+  OrderCounts mix{};
+  while (pages > 0) {
+    const int order = std::min(orderNotAbove(pages / kGrowthDivisor), orderMax);
+    ++mix[order];
+    pages -= pagesOfOrder(order);
+  }
+  return mix;
+}
+
+}  // namespace kvspan

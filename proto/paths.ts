@@ -1,0 +1,19 @@
+/** Where daemon and clients meet when nobody says otherwise. */
+import { join } from 'node:path';
+
+export const SERVICE_SOCKET = 'kvspan.sock';
+export const EXTENT_SOCKET = 'extents.sock';
+
+/**
+ * The socket directory: `KVSPAN_SOCKET_DIR`, else `/run/kvspan` for root, else
+ * `$XDG_RUNTIME_DIR/kvspan`, else `/tmp/kvspan-<uid>`.
+ */
+export function defaultSocketDirectory(
+  env: NodeJS.ProcessEnv = process.env,
+  uid = process.getuid?.() ?? 0,
+): string {
+  if (env['KVSPAN_SOCKET_DIR']) return env['KVSPAN_SOCKET_DIR'];
+  if (uid === 0) return '/run/kvspan';
+  if (env['XDG_RUNTIME_DIR']) return join(env['XDG_RUNTIME_DIR'], 'kvspan');
+  return `/tmp/kvspan-${uid}`;
+}

@@ -1,0 +1,330 @@
+/**
+ * The ledger's rules once more, as plainly as they can be said: flat lists, everything counted anew
+ * at every question, pages instead of bytes, no indexes, no shared code. Slow and obviously right;
+ * the simulation holds the ledger against it. Reclaims are not predicted here but checked as
+ * properties by the simulation: whom to ask is policy, who gets what is law.
+ */
+
+export interface ModelLimits {
+  readonly poolPages: number;
+  readonly sessionPages: number;
+  readonly sessionsMax: number;
+  readonly cachesMax: number;
+  readonly inFlightMax: number;
+  readonly extentsMax: number;
+  readonly waitMsMax: number;
+  readonly epoch: bigint;
+  readonly planBasePage: number;
+  readonly planPages: number;
+}
+
+export interface ModelSession {
+  readonly id: bigint;
+  state: 'open' | 'lingering' | 'exited';
+}
+
+export interface ModelExtent {
+  readonly id: bigint;
+  readonly pages: number;
+  readonly session: bigint;
+  /** 0n: settled or adopted. */
+  grant: bigint;
+  returned: boolean;
+}
+
+export interface ModelWaiter {
+  readonly session: bigint;
+  readonly grant: bigint;
+  /** Pages of each extent asked, the largest first. */
+  readonly pieces: readonly number[];
+  readonly needed: number;
+  readonly deadline: number;
+}
+
+export interface ModelFlight {
+  readonly session: bigint;
+  readonly grant: bigint;
+  readonly ids: readonly bigint[];
+}
+
+export interface ModelCache {
+  readonly id: bigint;
+  readonly session: bigint;
+  basePage: number;
+  readonly pages: number;
+}
+
+/** Thrown where the ledger must refuse with this code. */
+export class ModelRefusal extends Error {
+  constructor(readonly code: string) {
+    super(code);
+  }
+}
+
+const total = (numbers: readonly number[]): number => numbers.reduce((sum, number) => sum + number, 0);
+
+export class ReferenceModel {
+  sessions: ModelSession[] = [];
+  extents: ModelExtent[] = [];
+  /** Oldest first. */
+  waiting: ModelWaiter[] = [];
+  flights: ModelFlight[] = [];
+  caches: ModelCache[] = [];
+  /** `grant S G pages...` and `refuse S G CODE`, in order, of the last operation. */
+  said: string[] = [];
+  draining = false;
+  private sessionIds = 0n;
+  private cacheIds = 0n;
+  private extentIds = 0n;
+
+  constructor(readonly limits: ModelLimits) {}
+
+  used(): number {
+    let used = 0;
+    for (const extent of this.extents) used += extent.pages;
+    return used;
+  }
+
+  held(session: bigint): number {
+    let held = 0;
+    for (const extent of this.extents) if (extent.session === session) held += extent.pages;
+    return held;
+  }
+
+  free(): number {
+    return this.limits.poolPages - this.used();
+  }
+
+  /** The first in line that only the pool keeps waiting. */
+  poolHead(): ModelWaiter | null {
+    const aside = new Set<bigint>();
+    for (const waiter of this.waiting) {
+      if (aside.has(waiter.session)) continue;
+      if (this.cut(waiter.pieces, waiter.needed, this.quotaLeft(waiter.session)) !== null) return waiter;
+      aside.add(waiter.session);
+    }
+    return null;
+  }
+
+  open(): bigint {
+    this.refuseIf(this.draining, 'DRAINING');
+    this.refuseIf(this.sessions.length >= this.limits.sessionsMax, 'SESSION_LIMIT');
+    this.sessionIds += 1n;
+    this.sessions.push({ id: this.sessionIds, state: 'open' });
+    return this.sessionIds;
+  }
+
+  request(session: bigint, grant: bigint, pieces: readonly number[], minimum: number, waitMs: number, now: number): void {
+    this.mustBe(session, ['open']);
+    this.refuseIf(this.draining, 'DRAINING');
+    const asked = total(pieces);
+    this.refuseIf(grant === 0n || pieces.length < 1 || pieces.length > this.limits.extentsMax, 'INVALID_ARGUMENT');
+    this.refuseIf(minimum > asked || waitMs < 0 || waitMs > this.limits.waitMsMax, 'INVALID_ARGUMENT');
+    const mine = [...this.flights, ...this.waiting].filter((other) => other.session === session);
+    this.refuseIf(mine.some((other) => other.grant === grant), 'GRANT_DUPLICATE');
+    this.refuseIf(mine.length >= this.limits.inFlightMax, 'GRANT_LIMIT');
+    const needed = minimum === 0 ? asked : minimum;
+    this.refuseIf(this.cut(pieces, needed, this.limits.sessionPages) === null, 'QUOTA_EXHAUSTED');
+    this.refuseIf(this.cut(pieces, needed, this.limits.poolPages) === null, 'POOL_EXHAUSTED');
+    const waiter = { session, grant, pieces: pieces.toSorted((a, b) => b - a), needed, deadline: now + waitMs };
+    this.waiting.push(waiter);
+    this.serve();
+    if (waitMs > 0 || !this.waiting.includes(waiter)) return;
+    this.waiting.pop();
+    throw new ModelRefusal(this.whyNot(waiter));
+  }
+
+  cancel(session: bigint, grant: bigint): boolean {
+    this.mustBe(session, ['open']);
+    const waiter = this.waiting.find((other) => other.session === session && other.grant === grant);
+    if (waiter === undefined) return false;
+    this.leave(waiter, 'GRANT_CANCELLED');
+    this.serve();
+    return true;
+  }
+
+  settle(session: bigint, grant: bigint, imported: number): void {
+    const { state } = this.mustBe(session, ['open', 'lingering', 'exited']);
+    const flight = this.flights.find((other) => other.session === session && other.grant === grant);
+    this.refuseIf(flight === undefined || imported < 0 || imported > flight.ids.length, 'INVALID_ARGUMENT');
+    const ids = (flight as ModelFlight).ids;
+    const arrived = state === 'exited' ? [] : ids.slice(0, imported);
+    this.extents = this.extents.filter((extent) => !ids.includes(extent.id) || (arrived.includes(extent.id) && !extent.returned));
+    for (const extent of this.extents) if (ids.includes(extent.id)) extent.grant = 0n;
+    this.flights = this.flights.filter((other) => other !== flight);
+    this.forget();
+    this.serve();
+  }
+
+  give(session: bigint, ids: readonly bigint[]): { count: number; pages: number; held: number } {
+    this.mustBe(session, ['open', 'lingering']);
+    for (const [index, id] of ids.entries()) {
+      const extent = this.extents.find((other) => other.id === id);
+      const issued = id >> 40n === this.limits.epoch && (id & 0xff_ffff_ffffn) >= 1n && (id & 0xff_ffff_ffffn) <= this.extentIds;
+      this.refuseIf(extent === undefined, issued ? 'EXTENT_RETURNED' : 'EXTENT_UNKNOWN');
+      this.refuseIf(extent?.session !== session, 'EXTENT_FOREIGN');
+      this.refuseIf(extent?.returned === true || ids.indexOf(id) < index, 'EXTENT_RETURNED');
+    }
+    const given = this.extents.filter((extent) => ids.includes(extent.id));
+    for (const extent of given) extent.returned = true;
+    this.extents = this.extents.filter((extent) => !(extent.returned && extent.grant === 0n));
+    const held = this.held(session);
+    this.serve();
+    return { count: given.length, pages: total(given.map((extent) => extent.pages)), held };
+  }
+
+  adopt(session: bigint, specs: readonly { id: bigint; pages: number }[]): number {
+    this.mustBe(session, ['open']);
+    this.refuseIf(this.draining, 'DRAINING');
+    for (const [index, { id }] of specs.entries()) {
+      const known = this.extents.some((extent) => extent.id === id) || specs.findIndex((spec) => spec.id === id) < index;
+      this.refuseIf(known || id >> 40n === this.limits.epoch, 'INVALID_ARGUMENT');
+    }
+    const asked = total(specs.map((spec) => spec.pages));
+    const left = this.quotaLeft(session) - asked;
+    const first = this.waiting.find((waiter) => waiter.session === session);
+    const loses = first !== undefined && this.cut(first.pieces, first.needed, this.quotaLeft(session)) !== null
+      && this.cut(first.pieces, first.needed, left) === null;
+    this.refuseIf(left < 0 || loses, 'QUOTA_EXHAUSTED');
+    this.refuseIf(asked > this.free(), 'POOL_EXHAUSTED');
+    for (const { id, pages } of specs) this.extents.push({ id, pages, session, grant: 0n, returned: false });
+    return this.held(session);
+  }
+
+  close(session: bigint): void {
+    const found = this.mustBe(session, ['open', 'lingering', 'exited']);
+    if (found.state !== 'open') return;
+    found.state = 'lingering';
+    for (const waiter of this.waiting.filter((other) => other.session === session)) this.leave(waiter, 'GRANT_CANCELLED');
+    this.serve();
+  }
+
+  exit(session: bigint): void {
+    const found = this.mustBe(session, ['open', 'lingering', 'exited']);
+    for (const waiter of this.waiting.filter((other) => other.session === session)) this.leave(waiter, 'GRANT_CANCELLED');
+    found.state = 'exited';
+    this.extents = this.extents.filter((extent) => extent.session !== session || extent.grant !== 0n);
+    this.caches = this.caches.filter((cache) => cache.session !== session);
+    this.forget();
+    this.serve();
+  }
+
+  expire(now: number): void {
+    for (;;) {
+      const overdue = this.waiting.filter((waiter) => waiter.deadline <= now).toSorted((a, b) => a.deadline - b.deadline)[0];
+      if (overdue === undefined) break;
+      this.leave(overdue, this.whyNot(overdue));
+    }
+    this.serve();
+  }
+
+  drain(): void {
+    this.draining = true;
+    for (const waiter of [...this.waiting]) this.leave(waiter, 'DRAINING');
+  }
+
+  /** At `wantedPage` (0: anywhere) if free, else at the lowest place with room. */
+  create(session: bigint, pages: number, wantedPage: number): ModelCache {
+    this.mustBe(session, ['open']);
+    this.refuseIf(this.draining, 'DRAINING');
+    this.refuseIf(this.caches.filter((cache) => cache.session === session).length >= this.limits.cachesMax, 'CACHE_LIMIT');
+    const { planBasePage, planPages } = this.limits;
+    const ends = this.caches.map((cache) => cache.basePage + cache.pages).toSorted((a, b) => a - b);
+    const basePage = [wantedPage, planBasePage, ...ends].find((base) => {
+      const inside = base >= planBasePage && base + pages <= planBasePage + planPages;
+      return inside && this.apart(base, pages, this.caches);
+    });
+    this.refuseIf(basePage === undefined, 'ADDRESS_PLAN_EXHAUSTED');
+    this.cacheIds += 1n;
+    const cache = { id: this.cacheIds, session, basePage: basePage as number, pages };
+    this.caches.push(cache);
+    return cache;
+  }
+
+  /** Wholly in the plan and apart from all caches, or wholly outside and apart from the session's own. */
+  place(session: bigint, id: bigint, basePage: number): void {
+    this.mustBe(session, ['open']);
+    const cache = this.caches.find((other) => other.id === id && other.session === session);
+    this.refuseIf(cache === undefined, 'CACHE_UNKNOWN');
+    const { planBasePage, planPages } = this.limits;
+    const { pages } = cache as ModelCache;
+    const inside = basePage >= planBasePage && basePage + pages <= planBasePage + planPages;
+    const outside = basePage + pages <= planBasePage || basePage >= planBasePage + planPages;
+    const others = this.caches.filter((other) => other !== cache && (inside || other.session === session));
+    this.refuseIf(!(inside || outside) || !this.apart(basePage, pages, others), 'INVALID_ARGUMENT');
+    (cache as ModelCache).basePage = basePage;
+  }
+
+  destroy(session: bigint, id: bigint): void {
+    this.mustBe(session, ['open', 'lingering']);
+    const cache = this.caches.find((other) => other.id === id && other.session === session);
+    this.refuseIf(cache === undefined, 'CACHE_UNKNOWN');
+    this.caches = this.caches.filter((other) => other !== cache);
+  }
+
+  private apart(base: number, pages: number, others: readonly ModelCache[]): boolean {
+    return others.every((cache) => base + pages <= cache.basePage || base >= cache.basePage + cache.pages);
+  }
+
+  private quotaLeft(session: bigint): number {
+    return this.limits.sessionPages - this.held(session);
+  }
+
+  /** Breaks the largest piece that does not fit into halves, again and again. */
+  private cut(pieces: readonly number[], needed: number, available: number): number[] | null {
+    let left = pieces.toSorted((a, b) => b - a);
+    if (total(left) <= available) return left;
+    if (needed > available) return null;
+    const taken: number[] = [];
+    while (left.length > 0 && taken.length < this.limits.extentsMax) {
+      const [largest, ...rest] = left as [number, ...number[]];
+      const fits = largest <= available - total(taken);
+      if (fits) taken.push(largest);
+      left = fits || largest === 1 ? rest : [largest / 2, largest / 2, ...rest].toSorted((a, b) => b - a);
+    }
+    return total(taken) >= needed ? taken : null;
+  }
+
+  /** Looks along the line from its beginning, again after every grant. */
+  private serve(): void {
+    for (let head = this.poolHead(); head !== null; head = this.poolHead()) {
+      const room = Math.min(this.free(), this.quotaLeft(head.session));
+      const pieces = this.cut(head.pieces, head.needed, room);
+      if (pieces === null) return;
+      const { session, grant } = head;
+      this.waiting = this.waiting.filter((waiter) => waiter !== head);
+      const ids = pieces.map(() => (this.limits.epoch << 40n) | (this.extentIds += 1n));
+      ids.forEach((id, index) => this.extents.push({ id, pages: pieces[index] as number, session, grant, returned: false }));
+      this.flights.push({ session, grant, ids });
+      this.said.push(`grant ${session} ${grant} ${ids.map((id, index) => `${id}/${pieces[index]}`).join(' ')}`);
+    }
+  }
+
+  private whyNot({ session, pieces, needed }: ModelWaiter): string {
+    const first = this.waiting.find((waiter) => waiter.session === session);
+    const left = this.quotaLeft(session);
+    const byQuota = this.cut(pieces, needed, left) === null || (first !== undefined && this.cut(first.pieces, first.needed, left) === null);
+    return byQuota ? 'QUOTA_EXHAUSTED' : 'POOL_EXHAUSTED';
+  }
+
+  private leave(waiter: ModelWaiter, code: string): void {
+    this.waiting = this.waiting.filter((other) => other !== waiter);
+    this.said.push(`refuse ${waiter.session} ${waiter.grant} ${code}`);
+  }
+
+  private forget(): void {
+    this.sessions = this.sessions.filter(
+      ({ id, state }) => state !== 'exited' || this.flights.some((flight) => flight.session === id),
+    );
+  }
+
+  private mustBe(id: bigint, states: readonly string[]): ModelSession {
+    const session = this.sessions.find((other) => other.id === id);
+    this.refuseIf(session === undefined || !states.includes(session.state), 'SESSION_UNKNOWN');
+    return session as ModelSession;
+  }
+
+  private refuseIf(condition: boolean, code: string): void {
+    if (condition) throw new ModelRefusal(code);
+  }
+}

@@ -1,0 +1,154 @@
+// Initialisation, the one device, and contexts.
+#include <atomic>
+#include <cstdlib>
+#include <cstring>
+#include <string>
+#include <vector>
+
+#include "abi.hpp"
+
+namespace standin {
+namespace {
+
+constexpr std::size_t kDefaultBytes = 8ull << 30;
+constexpr int kVersion = 13000;
+constexpr int kAttributeVmm = 102;
+constexpr int kAttributeFd = 103;
+
+std::atomic<bool> started{false};
+std::atomic<int> retained{0};
+int primary;  // its address is the context
+thread_local std::vector<void*> contexts;
+
+int checkDevice(int device) {
+  if (!initialised()) return NotInitialized;
+  return device == 0 ? Success : InvalidDevice;
+}
+
+}  // namespace
+
+bool initialised() { return started; }
+
+int needContext() {
+  if (!started) return NotInitialized;
+  return !contexts.empty() && retained > 0 ? Success : InvalidContext;
+}
+
+std::size_t totalBytes() {
+  const char* const text = std::getenv("KVSPAN_STANDIN_BYTES");
+  return text != nullptr ? std::strtoull(text, nullptr, 10) : kDefaultBytes;
+}
+
+bool lacks(const char* what) {
+  const char* const text = std::getenv("KVSPAN_STANDIN_LACKS");
+  return text != nullptr && std::strcmp(text, what) == 0;
+}
+
+}  // namespace standin
+
+using namespace standin;
+
+STANDIN_API cuInit(unsigned flags) {
+  if (flags != 0) return InvalidValue;
+  if (lacks("device")) return NoDevice;
+  started = true;
+  return Success;
+}
+
+STANDIN_API cuDriverGetVersion(int* version) {
+  *version = kVersion;
+  return Success;
+}
+
+STANDIN_API cuGetErrorName(int result, const char** name) {
+  switch (result) {
+    case Success: *name = "CUDA_SUCCESS"; return Success;
+    case InvalidValue: *name = "CUDA_ERROR_INVALID_VALUE"; return Success;
+    case OutOfMemory: *name = "CUDA_ERROR_OUT_OF_MEMORY"; return Success;
+    case NotInitialized: *name = "CUDA_ERROR_NOT_INITIALIZED"; return Success;
+    case NoDevice: *name = "CUDA_ERROR_NO_DEVICE"; return Success;
+    case InvalidDevice: *name = "CUDA_ERROR_INVALID_DEVICE"; return Success;
+    case InvalidContext: *name = "CUDA_ERROR_INVALID_CONTEXT"; return Success;
+    case InvalidHandle: *name = "CUDA_ERROR_INVALID_HANDLE"; return Success;
+    case NotReady: *name = "CUDA_ERROR_NOT_READY"; return Success;
+    case NotSupported: *name = "CUDA_ERROR_NOT_SUPPORTED"; return Success;
+    default: *name = nullptr; return InvalidValue;
+  }
+}
+
+STANDIN_API cuDeviceGetCount(int* count) {
+  if (!initialised()) return NotInitialized;
+  *count = 1;
+  return Success;
+}
+
+STANDIN_API cuDeviceGet(int* device, int ordinal) {
+  if (const int result = checkDevice(ordinal)) return result;
+  *device = ordinal;
+  return Success;
+}
+
+STANDIN_API cuDeviceGetName(char* name, int bytes, int device) {
+  if (const int result = checkDevice(device)) return result;
+  std::strncpy(name, "stand-in", static_cast<std::size_t>(bytes));
+  return Success;
+}
+
+STANDIN_API cuDeviceGetUuid(char* uuid, int device) {
+  if (const int result = checkDevice(device)) return result;
+  for (int i = 0; i < 16; ++i) uuid[i] = static_cast<char>(i);
+  return Success;
+}
+
+STANDIN_API cuDeviceGetAttribute(int* value, int attribute, int device) {
+  if (const int result = checkDevice(device)) return result;
+  if (attribute != kAttributeVmm && attribute != kAttributeFd) return InvalidValue;
+  *value = !lacks(attribute == kAttributeVmm ? "vmm" : "fd");
+  return Success;
+}
+
+STANDIN_API cuDeviceTotalMem_v2(std::size_t* bytes, int device) {
+  if (const int result = checkDevice(device)) return result;
+  *bytes = totalBytes();
+  return Success;
+}
+
+STANDIN_API cuDevicePrimaryCtxRetain(void** context, int device) {
+  if (const int result = checkDevice(device)) return result;
+  ++retained;
+  *context = &primary;
+  return Success;
+}
+
+STANDIN_API cuDevicePrimaryCtxRelease_v2(int device) {
+  if (const int result = checkDevice(device)) return result;
+  if (retained == 0) return InvalidContext;
+  --retained;
+  return Success;
+}
+
+STANDIN_API cuCtxGetCurrent(void** context) {
+  if (!initialised()) return NotInitialized;
+  *context = contexts.empty() ? nullptr : contexts.back();
+  return Success;
+}
+
+STANDIN_API cuCtxPushCurrent_v2(void* context) {
+  if (context != &primary || retained == 0) return InvalidContext;
+  contexts.push_back(context);
+  return Success;
+}
+
+STANDIN_API cuCtxPopCurrent_v2(void** context) {
+  if (contexts.empty()) return InvalidContext;
+  *context = contexts.back();
+  contexts.pop_back();
+  return Success;
+}
+
+STANDIN_API cuMemGetInfo_v2(std::size_t* free, std::size_t* total) {
+  if (const int result = needContext()) return result;
+  *total = totalBytes();
+  *free = *total > usedBytes() ? *total - usedBytes() : 0;
+  return Success;
+}

@@ -1,0 +1,172 @@
+// Streams with a thread each, so that submitted work is pending until it has really run, and events.
+#include <atomic>
+#include <condition_variable>
+#include <cstring>
+#include <deque>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <thread>
+
+#include "abi.hpp"
+
+namespace standin {
+namespace {
+
+using Pointer = unsigned long long;
+
+class StreamQueue {
+ public:
+  StreamQueue() : worker_([this] { run(); }) {}
+  ~StreamQueue() {
+    {
+      const std::lock_guard lock(mutex_);
+      stopping_ = true;
+    }
+    changed_.notify_all();
+    worker_.join();
+  }
+
+  void submit(std::function<void()> work) {
+    {
+      const std::lock_guard lock(mutex_);
+      queue_.push_back(std::move(work));
+      ++pending_;
+    }
+    changed_.notify_all();
+  }
+
+  void wait() {
+    std::unique_lock lock(mutex_);
+    changed_.wait(lock, [this] { return pending_ == 0; });
+  }
+
+ private:
+  void run() {
+    std::unique_lock lock(mutex_);
+    while (true) {
+      changed_.wait(lock, [this] { return stopping_ || !queue_.empty(); });
+      if (queue_.empty()) return;
+      const auto work = std::move(queue_.front());
+      queue_.pop_front();
+      lock.unlock();
+      work();
+      lock.lock();
+      --pending_;
+      changed_.notify_all();
+    }
+  }
+
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::deque<std::function<void()>> queue_;
+  std::size_t pending_ = 0;
+  bool stopping_ = false;
+  std::thread worker_;
+};
+
+// An event knows only its latest recording, as the real one does.
+struct Event {
+  std::shared_ptr<std::atomic<bool>> reached;
+};
+
+StreamQueue& queueOf(void* stream) {
+  static auto* const defaultStream = new StreamQueue;
+  return stream == nullptr ? *defaultStream : *static_cast<StreamQueue*>(stream);
+}
+
+}  // namespace
+}  // namespace standin
+
+using namespace standin;
+
+STANDIN_API cuStreamCreate(void** stream, unsigned flags) {
+  if (const int result = needContext()) return result;
+  if (flags > 1) return InvalidValue;
+  *stream = new StreamQueue;
+  return Success;
+}
+
+STANDIN_API cuStreamSynchronize(void* stream) {
+  if (const int result = needContext()) return result;
+  queueOf(stream).wait();
+  return Success;
+}
+
+STANDIN_API cuStreamDestroy_v2(void* stream) {
+  if (const int result = needContext()) return result;
+  if (stream == nullptr) return InvalidHandle;
+  delete static_cast<StreamQueue*>(stream);
+  return Success;
+}
+
+STANDIN_API cuLaunchHostFunc(void* stream, void (*function)(void*), void* argument) {
+  if (const int result = needContext()) return result;
+  queueOf(stream).submit([function, argument] { function(argument); });
+  return Success;
+}
+
+STANDIN_API cuEventCreate(void** event, unsigned flags) {
+  if (const int result = needContext()) return result;
+  if (flags > 7) return InvalidValue;
+  *event = new Event;
+  return Success;
+}
+
+STANDIN_API cuEventRecord(void* event, void* stream) {
+  if (const int result = needContext()) return result;
+  auto reached = std::make_shared<std::atomic<bool>>(false);
+  static_cast<Event*>(event)->reached = reached;
+  queueOf(stream).submit([reached] { *reached = true; });
+  return Success;
+}
+
+STANDIN_API cuEventQuery(void* event) {
+  if (const int result = needContext()) return result;
+  const auto& reached = static_cast<Event*>(event)->reached;
+  return reached == nullptr || *reached ? Success : NotReady;
+}
+
+STANDIN_API cuEventDestroy_v2(void* event) {
+  if (const int result = needContext()) return result;
+  delete static_cast<Event*>(event);
+  return Success;
+}
+
+STANDIN_API cuMemcpyHtoDAsync_v2(unsigned long long to, const void* from, std::size_t bytes,
+                                 void* stream) {
+  if (const int result = needContext()) return result;
+  if (!copyable(to, bytes, true)) return InvalidValue;
+  queueOf(stream).submit([=] { std::memcpy(reinterpret_cast<void*>(to), from, bytes); });
+  return Success;
+}
+
+STANDIN_API cuMemcpyDtoHAsync_v2(void* to, unsigned long long from, std::size_t bytes,
+                                 void* stream) {
+  if (const int result = needContext()) return result;
+  if (!copyable(from, bytes, false)) return InvalidValue;
+  queueOf(stream).submit([=] { std::memcpy(to, reinterpret_cast<const void*>(from), bytes); });
+  return Success;
+}
+
+STANDIN_API cuMemcpy2DAsync_v2(const Copy2D* given, void* stream) {
+  if (const int result = needContext()) return result;
+  const Copy2D copy = *given;
+  const bool in = copy.dstType == 2;
+  if (copy.srcType != (in ? 1 : 2) || copy.dstType != (in ? 2 : 1)) return InvalidValue;
+  if (copy.width > copy.srcPitch || copy.width > copy.dstPitch) return InvalidValue;
+  const auto device = in ? copy.dstDevice : copy.srcDevice;
+  const auto devicePitch = in ? copy.dstPitch : copy.srcPitch;
+  for (std::size_t row = 0; row < copy.height; ++row) {
+    if (!copyable(device + row * devicePitch, copy.width, in)) return InvalidValue;
+  }
+  queueOf(stream).submit([copy, in] {
+    auto* to = static_cast<char*>(in ? reinterpret_cast<void*>(copy.dstDevice) : copy.dstHost);
+    auto* from = static_cast<const char*>(in ? copy.srcHost
+                                             : reinterpret_cast<const void*>(copy.srcDevice));
+    for (std::size_t row = 0; row < copy.height; ++row) {
+      std::memcpy(to + row * copy.dstPitch, from + row * copy.srcPitch, copy.width);
+    }
+  });
+  return Success;
+}

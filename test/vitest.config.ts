@@ -1,0 +1,15 @@
+import { defineConfig } from 'vitest/config';
+
+export default defineConfig({
+  test: {
+    root: new URL('..', import.meta.url).pathname,
+    include: ['test/**/*.test.ts'],
+    // A process per file: a fault in the addon ends one file's worker, not the run.
+    pool: 'forks',
+    // Two at a time, whatever the machine: latency-bound tests share the cores with their children.
+    maxWorkers: 2,
+    testTimeout: 30_000,
+    hookTimeout: 60_000,
+    sequence: { shuffle: false },
+  },
+});
