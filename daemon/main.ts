@@ -13,9 +13,19 @@ import type { DeviceDescription } from './ports/device.js';
 import { systemRandom } from './ports/tokens.js';
 import { DaemonServices } from './service/daemon-services.js';
 import { createLogger, type Logger } from './telemetry/log.js';
-import { bindGrpcServer, createGrpcServer, openToGroup, stopGrpcServer } from './transport/grpc-server.js';
+import {
+  bindGrpcServer,
+  createGrpcServer,
+  openToGroup,
+  stopGrpcServer,
+} from './transport/grpc-server.js';
 import { lockDirectory, removeStaleSockets } from './transport/lock.js';
-import { accessFor, prepareSocketDirectory, socketPaths, type SocketPaths } from './transport/socket-directory.js';
+import {
+  accessFor,
+  prepareSocketDirectory,
+  socketPaths,
+  type SocketPaths,
+} from './transport/socket-directory.js';
 import { VERSION } from './version.js';
 
 export { optionList, type OptionHelp } from './config/schema.js';
@@ -74,7 +84,10 @@ class Undo {
  * Starts a daemon. `overrides` are the command line's flags by key. Throws a StartupError that says
  * why in one line; nothing is left behind then.
  */
-export async function serve(overrides: Overrides = {}, env: NodeJS.ProcessEnv = process.env): Promise<RunningDaemon> {
+export async function serve(
+  overrides: Overrides = {},
+  env: NodeJS.ProcessEnv = process.env,
+): Promise<RunningDaemon> {
   const config = loadConfig(overrides, env);
   const log = createLogger(config);
   const undo = new Undo(log);
@@ -83,7 +96,12 @@ export async function serve(overrides: Overrides = {}, env: NodeJS.ProcessEnv = 
   } catch (error) {
     await undo.all();
     if (error instanceof StartupError) throw error;
-    throw new StartupError('internal', error instanceof Error ? error.message : String(error), 'see the cause', error);
+    throw new StartupError(
+      'internal',
+      error instanceof Error ? error.message : String(error),
+      'see the cause',
+      error,
+    );
   }
 }
 
@@ -103,17 +121,32 @@ async function start(config: Config, log: Logger, undo: Undo): Promise<RunningDa
   const limits = limitsOf(config, pool, sessionLimit(config.sessionLimitBytes, pool));
 
   const server = createGrpcServer(config);
-  const services = new DaemonServices({
-    ledger: createLedger(limits, { epoch: systemRandom.epoch() }),
-    config, limits, device: description, clock: systemClock, random: systemRandom, log, paths, version: VERSION,
-  }, server);
+  const services = new DaemonServices(
+    {
+      ledger: createLedger(limits, { epoch: systemRandom.epoch() }),
+      config,
+      limits,
+      device: description,
+      clock: systemClock,
+      random: systemRandom,
+      log,
+      paths,
+      version: VERSION,
+    },
+    server,
+  );
   undo.add(() => services.stop());
   await bindGrpcServer(server, paths.service, access, core);
   undo.add(() => unlinkIfThere(paths.service));
   undo.add(() => stopGrpcServer(server, Math.min(LAST_CALLS_MS_MAX, config.shutdownTimeoutMs)));
   // Last: a session begins here, and finds everything else ready.
-  const options = { path: paths.extents, mode: 0o600, connectionsMax: config.sessionsMax + CONNECTIONS_SPARE, helloTimeoutMs: config.helloTimeoutMs };
-  const channel = device.listen(options, (event) => services.onChannelEvent(event));
+  const options = {
+    path: paths.extents,
+    mode: 0o600,
+    connectionsMax: config.sessionsMax + CONNECTIONS_SPARE,
+    helloTimeoutMs: config.helloTimeoutMs,
+  };
+  const channel = device.listen(options, event => services.onChannelEvent(event));
   services.attach(channel);
   undo.add(() => {
     channel.close();
@@ -121,18 +154,40 @@ async function start(config: Config, log: Logger, undo: Undo): Promise<RunningDa
   });
   openToGroup(paths.extents, access);
 
-  const info: DaemonInfo = { version: VERSION, pid: process.pid, device: description, fallbackReason, sockets: paths, limits, config };
+  const info: DaemonInfo = {
+    version: VERSION,
+    pid: process.pid,
+    device: description,
+    fallbackReason,
+    sockets: paths,
+    limits,
+    config,
+  };
   logStart(log, info);
   return { info, log, stop: once(() => shutDown(services, config, log, undo)) };
 }
 
 function logStart(log: Logger, { device, fallbackReason, limits, sockets }: DaemonInfo): void {
   const main = log.child({ component: 'main' });
-  if (fallbackReason !== null) main.info({ backend: device.backend, reason: fallbackReason }, 'no GPU is used');
-  main.info({ backend: device.backend, device: device.name, bytes: limits.poolBytes, path: sockets.directory }, 'serving');
+  if (fallbackReason !== null)
+    main.info({ backend: device.backend, reason: fallbackReason }, 'no GPU is used');
+  main.info(
+    {
+      backend: device.backend,
+      device: device.name,
+      bytes: limits.poolBytes,
+      path: sockets.directory,
+    },
+    'serving',
+  );
 }
 
-async function shutDown(services: DaemonServices, config: Config, log: Logger, undo: Undo): Promise<void> {
+async function shutDown(
+  services: DaemonServices,
+  config: Config,
+  log: Logger,
+  undo: Undo,
+): Promise<void> {
   log.info({ component: 'main', ms: config.shutdownTimeoutMs }, 'draining');
   await services.drain(config.shutdownTimeoutMs);
   services.endStreams();

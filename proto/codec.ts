@@ -20,7 +20,8 @@ const DECIMAL = /^(0|[1-9][0-9]{0,19})$/;
 
 /** Throws INVALID_ARGUMENT, naming `field`, for anything but a bigint in 0 .. 2^64 - 1. */
 export function encodeUint64(value: bigint, field: string): EncodedUint64 {
-  if (typeof value !== 'bigint' || value < 0n || value > UINT64_MAX) throw badField(field, value, UINT64_ALLOWED);
+  if (typeof value !== 'bigint' || value < 0n || value > UINT64_MAX)
+    throw badField(field, value, UINT64_ALLOWED);
   return value.toString();
 }
 
@@ -46,7 +47,8 @@ export function decodeUint64s(wire: readonly WireUint64[] | undefined, field: st
 
 /** Throws INVALID_ARGUMENT, naming `field`, for anything but a whole number in 0 .. 2^32 - 1. */
 export function encodeUint32(value: number, field: string): number {
-  if (!Number.isInteger(value) || value < 0 || value > UINT32_MAX) throw badField(field, value, UINT32_ALLOWED);
+  if (!Number.isInteger(value) || value < 0 || value > UINT32_MAX)
+    throw badField(field, value, UINT32_ALLOWED);
   return value;
 }
 

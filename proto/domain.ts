@@ -4,7 +4,10 @@
  */
 import { decodeUint32, decodeUint64, encodeUint32, encodeUint64 } from './codec.js';
 import { badField } from './errors.js';
-import type { CacheGeometry__Output, CacheGeometry as WireGeometry } from './generated/kvspan/v1/CacheGeometry.js';
+import type {
+  CacheGeometry__Output,
+  CacheGeometry as WireGeometry,
+} from './generated/kvspan/v1/CacheGeometry.js';
 import type { CachePlan__Output, CachePlan as WirePlan } from './generated/kvspan/v1/CachePlan.js';
 
 const layouts = {
@@ -46,14 +49,22 @@ export interface CachePlan {
   readonly laneStrideBytes: bigint;
 }
 
-function toWireName<Names extends Record<string, string>>(names: Names, name: string, field: string): Names[keyof Names] {
+function toWireName<Names extends Record<string, string>>(
+  names: Names,
+  name: string,
+  field: string,
+): Names[keyof Names] {
   if (!Object.hasOwn(names, name)) throw badField(field, name, Object.keys(names).join(', '));
   return names[name] as Names[keyof Names];
 }
 
 /** An unknown number of an enum arrives as a number, UNSPECIFIED as its name: both are refused. */
-function fromWireName<Names extends Record<string, string>>(names: Names, wire: unknown, field: string): keyof Names {
-  const found = Object.keys(names).find((name) => names[name] === wire);
+function fromWireName<Name extends string>(
+  names: Readonly<Record<Name, string>>,
+  wire: unknown,
+  field: string,
+): Name {
+  const found = (Object.keys(names) as Name[]).find(name => names[name] === wire);
   if (found === undefined) throw badField(field, wire, Object.values(names).join(', '));
   return found;
 }
@@ -74,11 +85,11 @@ export function encodeGeometry(geometry: CacheGeometry): WireGeometry {
 export function decodeGeometry(wire: CacheGeometry__Output | null | undefined): CacheGeometry {
   if (wire === null || wire === undefined) throw badField('geometry', wire, 'a CacheGeometry');
   return {
-    layout: fromWireName(layouts, wire.layout, 'geometry.layout') as Layout,
+    layout: fromWireName(layouts, wire.layout, 'geometry.layout'),
     layers: decodeUint32(wire.layersCount, 'geometry.layers_count'),
     kvHeads: decodeUint32(wire.kvHeadsCount, 'geometry.kv_heads_count'),
     headDim: decodeUint32(wire.headDimCount, 'geometry.head_dim_count'),
-    dtype: fromWireName(dtypes, wire.dtype, 'geometry.dtype') as Dtype,
+    dtype: fromWireName(dtypes, wire.dtype, 'geometry.dtype'),
     slots: decodeUint32(wire.slotsCount, 'geometry.slots_count'),
     maxTokens: decodeUint32(wire.maxTokensCount, 'geometry.max_tokens_count'),
   };

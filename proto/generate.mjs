@@ -6,7 +6,15 @@
  *   node proto/generate.mjs --check   exits 1 if what is committed differs
  */
 import { execFileSync } from 'node:child_process';
-import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  cpSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { dirname, join, relative } from 'node:path';
@@ -21,14 +29,20 @@ const BASE64_COLUMNS = 96;
 /** The standard services: their .proto files come with the packages that define them. */
 function standardProtos(scratch) {
   const health = join(dirname(require.resolve('grpc-health-check/package.json')), 'proto');
-  const reflection = join(dirname(require.resolve('@grpc/reflection/package.json')), 'build', 'proto');
+  const reflection = join(
+    dirname(require.resolve('@grpc/reflection/package.json')),
+    'build',
+    'proto',
+  );
   cpSync(join(health, 'health'), join(scratch, 'health'), { recursive: true });
   cpSync(join(reflection, 'grpc'), join(scratch, 'grpc'), { recursive: true });
 }
 
 function descriptorSet(folder, scratch) {
   const file = join(scratch, `${folder.replaceAll('/', '_')}.binpb`);
-  execFileSync(join(bin, 'buf'), ['build', folder, '--exclude-source-info', '-o', file], { stdio: 'inherit' });
+  execFileSync(join(bin, 'buf'), ['build', folder, '--exclude-source-info', '-o', file], {
+    stdio: 'inherit',
+  });
   return readFileSync(file);
 }
 
@@ -39,8 +53,10 @@ function descriptorSet(folder, scratch) {
 function inCamelCase(set) {
   const { FileDescriptorSet } = require('protobufjs/ext/descriptor');
   const decoded = FileDescriptorSet.decode(set);
-  const rename = (message) => {
+  const rename = message => {
     for (const field of message.field) field.name = field.jsonName;
+    for (const oneof of message.oneofDecl)
+      oneof.name = oneof.name.replace(/_([a-z])/g, (_, letter) => letter.toUpperCase());
     for (const nested of message.nestedType) rename(nested);
   };
   for (const file of decoded.file) for (const message of file.messageType) rename(message);
@@ -49,7 +65,7 @@ function inCamelCase(set) {
 
 function constant(name, comment, data) {
   const lines = data.toString('base64').match(new RegExp(`.{1,${BASE64_COLUMNS}}`, 'g'));
-  return `/** ${comment} */\nexport const ${name} =\n${lines.map((line) => `  '${line}'`).join(' +\n')};\n`;
+  return `/** ${comment} */\nexport const ${name} =\n${lines.map(line => `  '${line}'`).join(' +\n')};\n`;
 }
 
 function writeTypes(out) {
@@ -61,7 +77,8 @@ function writeTypes(out) {
     [...flags, ...imports, `--includeDirs=${here}`, `--outDir=${out}`, ...files],
     { stdio: ['ignore', 'ignore', 'inherit'] },
   );
-  for (const [name, text] of filesOf(out)) writeFileSync(join(out, name), text.replaceAll(`${here}/`, 'proto/'));
+  for (const [name, text] of filesOf(out))
+    writeFileSync(join(out, name), text.replaceAll(`${here}/`, 'proto/'));
 }
 
 function writeDescriptors(out, scratch) {
@@ -73,8 +90,16 @@ function writeDescriptors(out, scratch) {
   const text = [
     '// Written by proto/generate.mjs. Base64 of FileDescriptorSets.\n',
     constant('kvspanDescriptors', 'kvspan.v1 as it is written: for reflection.', own),
-    constant('kvspanCamelCaseDescriptors', 'kvspan.v1 with fields in camel case: for the codec.', inCamelCase(own)),
-    constant('standardDescriptors', 'grpc.health.v1 and grpc.reflection.v1.', inCamelCase(standard)),
+    constant(
+      'kvspanCamelCaseDescriptors',
+      'kvspan.v1 with fields in camel case: for the codec.',
+      inCamelCase(own),
+    ),
+    constant(
+      'standardDescriptors',
+      'grpc.health.v1 and grpc.reflection.v1.',
+      inCamelCase(standard),
+    ),
   ].join('\n');
   writeFileSync(join(out, 'descriptor-set.ts'), text);
 }
@@ -83,15 +108,17 @@ function filesOf(folder) {
   const entries = readdirSync(folder, { recursive: true, withFileTypes: true });
   return new Map(
     entries
-      .filter((entry) => entry.isFile())
-      .map((entry) => join(entry.parentPath, entry.name))
-      .map((path) => [relative(folder, path), readFileSync(path, 'utf8')]),
+      .filter(entry => entry.isFile())
+      .map(entry => join(entry.parentPath, entry.name))
+      .map(path => [relative(folder, path), readFileSync(path, 'utf8')]),
   );
 }
 
 function differences(wanted, have) {
   const names = new Set([...wanted.keys(), ...have.keys()]);
-  return [...names].filter((name) => wanted.get(name) !== have.get(name)).sort();
+  return [...names]
+    .filter(name => wanted.get(name) !== have.get(name))
+    .toSorted((a, b) => a.localeCompare(b));
 }
 
 const scratch = mkdtempSync(join(tmpdir(), 'kvspan-generate-'));

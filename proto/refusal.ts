@@ -3,7 +3,7 @@
  * it travels as binary metadata, so that both carry the same numbers.
  */
 import type { Metadata } from '@grpc/grpc-js';
-import { decodeUint32, decodeUint64, encodeUint32, encodeUint64 } from './codec.js';
+import { decodeUint32, decodeUint64, encodeUint32, encodeUint64, UINT64_MAX } from './codec.js';
 import { GrpcStatus, isErrorCode, KvspanError, type ErrorCode, type Holder } from './errors.js';
 import type { Holder__Output } from './generated/kvspan/v1/Holder.js';
 import type { Refusal__Output, Refusal as WireRefusal } from './generated/kvspan/v1/Refusal.js';
@@ -17,16 +17,20 @@ export const REFUSAL_METADATA_KEY = 'kvspan-refusal-bin';
 /** HTTP/2 bounds the trailers as a whole: the largest holders are enough to know whom to ask. */
 const TRAILER_HOLDERS_MAX = 16;
 
+/** What was asked may be more than any field holds (a cache of 2^80 bytes); the sentence has the number. */
+const saturated = (bytes: bigint | null): bigint =>
+  bytes !== null && bytes > UINT64_MAX ? UINT64_MAX : (bytes ?? 0n);
+
 export function encodeRefusal(error: KvspanError): WireRefusal {
   return {
     code: error.code,
     message: error.message,
     field: error.field,
     retryable: error.retryable,
-    askedBytes: encodeUint64(error.askedBytes ?? 0n, 'refusal.asked_bytes'),
-    freeBytes: encodeUint64(error.freeBytes ?? 0n, 'refusal.free_bytes'),
-    limitBytes: encodeUint64(error.limitBytes ?? 0n, 'refusal.limit_bytes'),
-    holders: error.holders.slice(0, TRAILER_HOLDERS_MAX).map((holder) => ({
+    askedBytes: encodeUint64(saturated(error.askedBytes), 'refusal.asked_bytes'),
+    freeBytes: encodeUint64(saturated(error.freeBytes), 'refusal.free_bytes'),
+    limitBytes: encodeUint64(saturated(error.limitBytes), 'refusal.limit_bytes'),
+    holders: error.holders.slice(0, TRAILER_HOLDERS_MAX).map(holder => ({
       sessionId: encodeUint64(holder.sessionId, 'refusal.holders.session_id'),
       pid: encodeUint32(holder.pid, 'refusal.holders.pid'),
       heldBytes: encodeUint64(holder.heldBytes, 'refusal.holders.held_bytes'),
@@ -82,9 +86,13 @@ export function errorOfCall(failure: GrpcFailure): KvspanError {
     try {
       return decodeRefusal(loadPackage().Refusal.deserialize(trailer));
     } catch (cause) {
-      return new KvspanError('PROTOCOL', `unreadable refusal beside: ${failure.details}`, { cause });
+      return new KvspanError('PROTOCOL', `unreadable refusal beside: ${failure.details}`, {
+        cause,
+      });
     }
   }
   const code = codeOfStatus[failure.code] ?? 'PROTOCOL';
-  return new KvspanError(code, `gRPC status ${failure.code}: ${failure.details}`, { cause: failure });
+  return new KvspanError(code, `gRPC status ${failure.code}: ${failure.details}`, {
+    cause: failure,
+  });
 }

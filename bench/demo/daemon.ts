@@ -23,8 +23,13 @@ const POLL_MS = 50;
 /** Kept of what a daemon says, to show it if it does not start. */
 const OUTPUT_CHARACTERS = 4000;
 
-/** The command line of the same build: beside this file's tree, or in the build of a checkout. */
+/**
+ * The command line of the same build: beside this file's tree, or in the build of a checkout.
+ * `KVSPAN_CLI` names another.
+ */
 const CLI_CANDIDATES = ['../../client/cli/main.js', '../../build/ts/client/cli/main.js'];
+
+const pathOf = (relative: string): string => fileURLToPath(new URL(relative, import.meta.url));
 
 export interface DaemonOptions {
   readonly socketDirectory: string | null;
@@ -54,7 +59,7 @@ export async function findDaemon(options: DaemonOptions): Promise<DemoDaemon> {
 }
 
 export async function startDaemon(options: Omit<DaemonOptions, 'socketDirectory'>): Promise<DemoDaemon> {
-  const cli = CLI_CANDIDATES.map((path) => fileURLToPath(new URL(path, import.meta.url))).find(existsSync);
+  const cli = process.env['KVSPAN_CLI'] ?? CLI_CANDIDATES.map(pathOf).find(existsSync);
   if (cli === undefined) throw new KvspanError('DAEMON_UNAVAILABLE', 'the command line is not built: npm run build');
   const socketDirectory = await mkdtemp(join(tmpdir(), 'kvspan-demo-'));
   const args = [cli, 'serve', '--socket-directory', socketDirectory, '--backend', options.backend];

@@ -42,7 +42,14 @@ export class SessionCache implements Cache {
   readonly #refills: Refills;
   #closing: Promise<void> | null = null;
 
-  constructor(owner: CacheOwner, native: NativeCache, cacheId: bigint, name: string, geometry: Geometry, plan: CachePlan) {
+  constructor(
+    owner: CacheOwner,
+    native: NativeCache,
+    cacheId: bigint,
+    name: string,
+    geometry: Geometry,
+    plan: CachePlan,
+  ) {
     this.geometry = geometry;
     this.plan = Object.freeze({ ...plan, baseAddress: native.base });
     this.rowBytes = Number(plan.rowBytes);
@@ -51,7 +58,7 @@ export class SessionCache implements Cache {
     this.#owner = owner;
     this.#native = native;
     this.#stepper = new Stepper(native, geometry.slots, geometry.maxTokens);
-    this.#refills = new Refills((wish) => owner.grantUnhurried(wish));
+    this.#refills = new Refills(wish => owner.grantUnhurried(wish));
   }
 
   get closed(): boolean {
@@ -76,7 +83,10 @@ export class SessionCache implements Cache {
 
   step(lengths: Lengths, options?: WaitOptions): Promise<StepResult> {
     try {
-      const waitMs = options === undefined ? undefined : validate.waitMs(options.waitMs, this.#owner.grantWaitMs);
+      const waitMs =
+        options === undefined
+          ? undefined
+          : validate.waitMs(options.waitMs, this.#owner.grantWaitMs);
       const result = this.tryStep(lengths);
       if (result === NOTHING) return RESOLVED_NOTHING;
       if (result === AHEAD) return RESOLVED_AHEAD;
@@ -150,18 +160,32 @@ export class SessionCache implements Cache {
     return this.#read(wholeRow(this.geometry), slot, firstToken, tokens, into);
   }
 
-  async attend(layer: number, slot: number, queries: Float32Array, options: AttendOptions = {}): Promise<Float32Array> {
+  async attend(
+    layer: number,
+    slot: number,
+    queries: Float32Array,
+    options: AttendOptions = {},
+  ): Promise<Float32Array> {
     this.#open('attend');
     const { headDim, kvHeads } = this.geometry;
     if (!(queries instanceof Float32Array)) throw badField('queries', queries, 'a Float32Array');
     const queryHeads = validate.count('queryHeads', options.queryHeads ?? queries.length / headDim);
-    if (queryHeads % kvHeads !== 0) throw badField('queryHeads', queryHeads, `a multiple of kvHeads, ${kvHeads}`);
+    if (queryHeads % kvHeads !== 0)
+      throw badField('queryHeads', queryHeads, `a multiple of kvHeads, ${kvHeads}`);
     const count = queries.length / (queryHeads * headDim);
     if (!Number.isInteger(count) || count < 1 || count > this.length(slot)) {
-      throw badField('queries.length', queries.length, `queries x ${queryHeads} heads x ${headDim}, 1 .. ${this.length(slot)} queries`);
+      throw badField(
+        'queries.length',
+        queries.length,
+        `queries x ${queryHeads} heads x ${headDim}, 1 .. ${this.length(slot)} queries`,
+      );
     }
     const scale = options.scale ?? 1 / Math.sqrt(headDim);
-    return attend(this.#native, this.#owner.backend, this.geometry, layer, slot, { queryHeads, scale, queries });
+    return attend(this.#native, this.#owner.backend, this.geometry, layer, slot, {
+      queryHeads,
+      scale,
+      queries,
+    });
   }
 
   stats(): CacheStats {
@@ -183,7 +207,9 @@ export class SessionCache implements Cache {
     await this.#owner.cacheClosed(this);
   }
 
-  async #allocateOffLoop(tokens: number): Promise<{ readonly slot: number; readonly need: readonly number[] }> {
+  async #allocateOffLoop(
+    tokens: number,
+  ): Promise<{ readonly slot: number; readonly need: readonly number[] }> {
     this.#stepper.allocationBegins();
     try {
       const report = await this.#native.allocate(tokens);
@@ -225,11 +251,21 @@ export class SessionCache implements Cache {
     writeRows(this.#native, slot, place, firstToken, tokens, rows);
   }
 
-  #read(place: Place, slot: number, firstToken: number, tokens: number, into?: Uint8Array): Uint8Array {
+  #read(
+    place: Place,
+    slot: number,
+    firstToken: number,
+    tokens: number,
+    into?: Uint8Array,
+  ): Uint8Array {
     this.#range(slot, firstToken, tokens);
     const size = tokens * place.widthBytes;
     if (into !== undefined && (!(into instanceof Uint8Array) || into.byteLength !== size)) {
-      throw badField('into.byteLength', into.byteLength, `${size}: ${tokens} tokens of ${place.widthBytes} bytes`);
+      throw badField(
+        'into.byteLength',
+        into.byteLength,
+        `${size}: ${tokens} tokens of ${place.widthBytes} bytes`,
+      );
     }
     return readRows(this.#native, slot, place, firstToken, tokens, into ?? new Uint8Array(size));
   }
@@ -244,10 +280,15 @@ export class SessionCache implements Cache {
   /** Whether it is live is the native core's to say. */
   #slot(slot: number): number {
     if (Number.isInteger(slot) && slot >= 0 && slot < this.geometry.slots) return slot;
-    throw new KvspanError('SLOT_UNKNOWN', `slot: got ${String(slot)}, allowed: 0 .. ${this.geometry.slots - 1}`, { field: 'slot' });
+    throw new KvspanError(
+      'SLOT_UNKNOWN',
+      `slot: got ${String(slot)}, allowed: 0 .. ${this.geometry.slots - 1}`,
+      { field: 'slot' },
+    );
   }
 
   #open(method: string): void {
-    if (this.#closing !== null) throw new KvspanError('CLOSED', `Cache.${method}: the cache is closed`);
+    if (this.#closing !== null)
+      throw new KvspanError('CLOSED', `Cache.${method}: the cache is closed`);
   }
 }

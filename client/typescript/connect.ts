@@ -21,7 +21,11 @@ const HIGH_WATER_FACTOR = 4n;
  * daemon's device is not to be had in this process), INVALID_ARGUMENT.
  */
 export async function connect(options: ConnectOptions = {}): Promise<Session> {
-  const timeoutMs = validate.waitMs(options.connectTimeoutMs, CONNECT_TIMEOUT_MS_DEFAULT, 'connectTimeoutMs');
+  const timeoutMs = validate.waitMs(
+    options.connectTimeoutMs,
+    CONNECT_TIMEOUT_MS_DEFAULT,
+    'connectTimeoutMs',
+  );
   const settings = {
     socketDirectory: options.socketDirectory ?? defaultSocketDirectory(),
     name: validate.name('name', options.name ?? ''),
@@ -29,9 +33,12 @@ export async function connect(options: ConnectOptions = {}): Promise<Session> {
     grantWaitMs: validate.waitMs(options.grantWaitMs, GRANT_WAIT_MS_DEFAULT, 'grantWaitMs'),
     reconnect: options.reconnect ?? true,
   };
-  const ordinal = options.ordinal === undefined ? null : validate.count('ordinal', options.ordinal, 0);
+  const ordinal =
+    options.ordinal === undefined ? null : validate.count('ordinal', options.ordinal, 0);
   const checkedMarks = [options.lowWaterBytes, options.highWaterBytes].map((mark, index) =>
-    mark === undefined ? null : validate.bytes(index === 0 ? 'lowWaterBytes' : 'highWaterBytes', mark),
+    mark === undefined
+      ? null
+      : validate.bytes(index === 0 ? 'lowWaterBytes' : 'highWaterBytes', mark),
   );
   const daemon = await findDaemon(settings);
   const { server } = daemon;
@@ -45,7 +52,7 @@ export async function connect(options: ConnectOptions = {}): Promise<Session> {
     highWaterBytes,
   };
   try {
-    const session = new ClientSession(settings, server, (events) => openMemory(memory, events));
+    const session = new ClientSession(settings, server, events => openMemory(memory, events));
     await session.begin(daemon);
     return session;
   } catch (error) {

@@ -1,13 +1,13 @@
 /**
  * A session's connection to the daemon, which may end at any moment and is then made again:
  *
- *   connected --(stream or channel ends)--> disconnected --(re-established)--> connected
- *        \------------------ close ---------------+--> closed
+ *   connected --(stream ends)---> disconnected --(a new stream)------------------> connected
+ *   connected --(channel ends)--> disconnected --(a new session, which adopts)---> connected
  */
-import { KvspanError } from '../../proto/errors.js';
+import { type ErrorCode, KvspanError } from '../../proto/errors.js';
 import { checkSameDevice, type Daemon, enter, findDaemon, type Meeting } from './establish.js';
 import type { Listeners } from './events.js';
-import type { Link, LinkEvents } from './link.js';
+import { Link, type LinkEvents, type SessionCredentials } from './link.js';
 import type { Memory } from './mapping/memory.js';
 import { keepTrying } from './reconnect.js';
 import type { ServerInfo } from './service.js';
@@ -15,7 +15,9 @@ import type { ServerInfo } from './service.js';
 export interface ConnectionHooks {
   /** Others wait for memory. */
   reclaim(link: Link, reclaimId: bigint, wantedBytes: bigint, deadlineMs: number): void;
-  /** Nothing that was on its way will arrive. */
+  /** There is a link again. */
+  installed(): void;
+  /** Nothing that was asked for will be answered. */
   lost(error: KvspanError): void;
   /**
    * Puts what the process holds on a new session's account; nothing may be released from its
@@ -28,6 +30,9 @@ export class Connection {
   #link: Link | null = null;
   #server: ServerInfo;
   #sessionId = 0n;
+  /** Null: the session has ended, only a new one will do. */
+  #credentials: SessionCredentials | null = null;
+  #lastRefusal: ErrorCode | null = null;
   #draining = false;
   #reconnects = 0;
   /** What broke the connection that is being established, if something did. */
@@ -55,7 +60,7 @@ export class Connection {
   }
 
   get sessionId(): bigint {
-    return this.#sessionId;
+    return this.#link?.sessionId ?? this.#sessionId;
   }
 
   get draining(): boolean {
@@ -71,18 +76,24 @@ export class Connection {
   }
 
   async begin(daemon: Daemon): Promise<void> {
-    this.#install(await this.#enter(daemon));
+    this.#install(await enter(this.memory, daemon, this.meeting, this.#events()));
   }
 
   /** The link, or why there is none; `method` is who needs it. */
   require(method: string): Link {
     if (this.#link !== null) return this.#link;
-    if (this.#stop.signal.aborted) throw new KvspanError('CLOSED', `${method}: the session is closed`);
+    if (this.#stop.signal.aborted)
+      throw new KvspanError('CLOSED', `${method}: the session is closed`);
     const where = this.meeting.socketDirectory;
-    throw new KvspanError('DAEMON_UNAVAILABLE', `${method}: the daemon at ${where} is away; spans stay usable`);
+    throw new KvspanError(
+      'DAEMON_UNAVAILABLE',
+      `${method}: the daemon at ${where} is away; spans stay usable`,
+    );
   }
 
+  /** With the channel the session itself ends. */
   channelClosed(reason: string): void {
+    this.#credentials = null;
     this.#lost(new KvspanError('DAEMON_UNAVAILABLE', `the extent channel is closed: ${reason}`));
   }
 
@@ -97,43 +108,42 @@ export class Connection {
     link?.close(error);
   }
 
-  #enter(daemon: Daemon): Promise<Link> {
+  #events(): LinkEvents {
     this.#broken = null;
-    const events: LinkEvents = {
+    return {
       reclaim: (reclaimId, wantedBytes, deadlineMs) => {
         if (this.#link !== null) this.hooks.reclaim(this.#link, reclaimId, wantedBytes, deadlineMs);
       },
-      draining: (deadlineMs) => {
+      draining: deadlineMs => {
         this.#draining = true;
         void this.listeners.emit('draining', { deadlineMs });
       },
-      ended: (error) => this.#lost(error),
+      ended: error => this.#lost(error),
     };
-    return enter(this.memory, daemon, this.meeting, events);
   }
 
   #install(link: Link): void {
-    if (this.#broken !== null) {
-      link.close();
-      throw this.#broken;
-    }
+    if (this.#broken !== null) throw this.#broken;
+    if (this.#stop.signal.aborted) throw new KvspanError('CLOSED', 'the session was closed');
     this.#link = link;
-    this.#sessionId = link.sessionId;
+    this.#credentials = link;
     this.#server = link.server;
     this.#draining = false;
+    this.hooks.installed();
   }
 
   /** The daemon went away, in whichever way it showed first. */
   #lost(error: KvspanError): void {
     this.#broken ??= error;
     if (this.#link === null) return;
+    this.#sessionId = this.#link.sessionId;
     const gone = new KvspanError('DAEMON_UNAVAILABLE', error.message, { cause: error });
     this.end(gone);
-    this.memory.disconnect();
     this.hooks.lost(gone);
     if (this.#stop.signal.aborted) return;
     void this.listeners.emit('disconnected', { error: gone, willReconnect: this.reconnect });
-    if (this.reconnect) void keepTrying((attempt) => this.#tryAgain(attempt), this.#stop.signal);
+    this.#lastRefusal = null;
+    if (this.reconnect) void keepTrying(attempt => this.#tryAgain(attempt), this.#stop.signal);
   }
 
   /** False: not this time. */
@@ -143,30 +153,69 @@ export class Connection {
       adoptedBytes = await this.#reestablish();
     } catch (error) {
       if (this.#stop.signal.aborted) return true;
-      const refusal = error instanceof KvspanError ? error : new KvspanError('INTERNAL', String(error), { cause: error });
-      // A daemon that is not there yet is no news; one that refuses is.
-      if (refusal.code !== 'DAEMON_UNAVAILABLE') {
-        void this.listeners.emit('disconnected', { error: refusal, willReconnect: true });
-      }
+      this.#refused(error);
       return false;
     }
     this.#reconnects++;
-    void this.listeners.emit('reconnected', { sessionId: this.#sessionId, adoptedBytes, attempts });
+    void this.listeners.emit('reconnected', { sessionId: this.sessionId, adoptedBytes, attempts });
     return true;
   }
 
+  /** A daemon that is not there yet is no news; one that refuses is, once for each reason. */
+  #refused(cause: unknown): void {
+    const known = cause instanceof KvspanError;
+    const error = known ? cause : new KvspanError('INTERNAL', String(cause), { cause });
+    if (error.code === 'DAEMON_UNAVAILABLE' || error.code === this.#lastRefusal) return;
+    this.#lastRefusal = error.code;
+    void this.listeners.emit('disconnected', { error, willReconnect: true });
+  }
+
   async #reestablish(): Promise<bigint> {
+    if (this.#credentials !== null && (await this.#resume(this.#credentials))) return 0n;
+    return this.#beginAgain();
+  }
+
+  async #findSameDaemon(): Promise<Daemon> {
     const daemon = await findDaemon(this.meeting);
-    let link: Link | null = null;
     try {
       checkSameDevice(this.#server, daemon.server);
-      link = await this.#enter(daemon);
+      return daemon;
+    } catch (error) {
+      daemon.service.close();
+      throw error;
+    }
+  }
+
+  /**
+   * Only the stream ended: the extent channel stands, and with it the session. False: the daemon
+   * does not know the session any more.
+   */
+  async #resume(credentials: SessionCredentials): Promise<boolean> {
+    const { service, server } = await this.#findSameDaemon();
+    try {
+      const { timeoutMs } = this.meeting;
+      const link = await Link.open(credentials, service, server, this.#events(), timeoutMs);
+      this.#install(link);
+      return true;
+    } catch (error) {
+      service.close();
+      if (!(error instanceof KvspanError) || error.code !== 'SESSION_UNKNOWN') throw error;
+      this.#credentials = null;
+      return false;
+    }
+  }
+
+  /** A new session, which takes on everything that the process holds. */
+  async #beginAgain(): Promise<bigint> {
+    const daemon = await this.#findSameDaemon();
+    this.memory.disconnect();
+    let link: Link | null = null;
+    try {
+      link = await enter(this.memory, daemon, this.meeting, this.#events());
       const adoptedBytes = await this.hooks.restore(link);
-      if (this.#stop.signal.aborted) throw new KvspanError('CLOSED', 'the session was closed');
       this.#install(link);
       return adoptedBytes;
     } catch (error) {
-      daemon.service.close();
       link?.close();
       this.memory.disconnect();
       throw error;

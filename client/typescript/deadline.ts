@@ -9,7 +9,8 @@ export async function within<T>(promise: Promise<T>, limitMs: number, what: stri
   promise.catch(() => undefined);
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<never>((_, reject) => {
-    const fail = () => reject(new KvspanError('DEADLINE_EXCEEDED', `${what}: not done within ${limitMs} ms`));
+    const fail = () =>
+      reject(new KvspanError('DEADLINE_EXCEEDED', `${what}: not done within ${limitMs} ms`));
     timer = setTimeout(fail, limitMs);
   });
   try {
@@ -21,7 +22,7 @@ export async function within<T>(promise: Promise<T>, limitMs: number, what: stri
 
 /** Resolves after `ms`, or at once when `signal` is aborted. */
 export function pause(ms: number, signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
+  return new Promise(resolve => {
     if (signal.aborted) return resolve();
     const done = () => {
       clearTimeout(timer);
@@ -35,3 +36,18 @@ export function pause(ms: number, signal: AbortSignal): Promise<void> {
 
 /** Milliseconds on the monotonic clock. */
 export const now = (): number => performance.now();
+
+export interface Deferred<T> {
+  readonly promise: Promise<T>;
+  readonly resolve: (value: T) => void;
+  readonly reject: (error: unknown) => void;
+}
+
+/** A promise that others settle. */
+export function deferred<T>(): Deferred<T> {
+  let settle: Omit<Deferred<T>, 'promise'> | undefined;
+  const promise = new Promise<T>((resolve, reject) => {
+    settle = { resolve, reject };
+  });
+  return { promise, ...(settle as Omit<Deferred<T>, 'promise'>) };
+}

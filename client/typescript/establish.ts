@@ -33,33 +33,41 @@ export async function findDaemon(meeting: Meeting): Promise<Daemon> {
   } catch (cause) {
     service.close();
     const reason = cause instanceof KvspanError ? cause.message : String(cause);
-    const code = cause instanceof KvspanError && cause.code === 'PROTOCOL' ? 'PROTOCOL' : 'DAEMON_UNAVAILABLE';
+    const code =
+      cause instanceof KvspanError && cause.code === 'PROTOCOL' ? 'PROTOCOL' : 'DAEMON_UNAVAILABLE';
     throw new KvspanError(code, `no kvspan daemon answers at ${path} (${reason})`, { cause });
   }
 }
 
 /** Says hello on the extent channel, which makes the session, and opens its stream. */
-export async function enter(memory: Memory, daemon: Daemon, meeting: Meeting, events: LinkEvents): Promise<Link> {
+export async function enter(
+  memory: Memory,
+  daemon: Daemon,
+  meeting: Meeting,
+  events: LinkEvents,
+): Promise<Link> {
   const { service, server } = daemon;
   const deadline = now() + meeting.timeoutMs;
   try {
     const path = server.extentSocket || join(meeting.socketDirectory, EXTENT_SOCKET);
     const welcome = await memory.connect(path, meeting.name, meeting.timeoutMs);
-    service.authorise(welcome.token);
-    return await Link.open(welcome.sessionId, service, server, events, Math.max(1, deadline - now()));
+    return await Link.open(welcome, service, server, events, Math.max(1, deadline - now()));
   } catch (error) {
     service.close();
     throw error;
   }
 }
 
+function describe({ backend, device, pageBytes }: ServerInfo): string {
+  return `${backend} ${device.ordinal} ${device.uuid}, pages of ${pageBytes} bytes`;
+}
+
 /** A client's memory is of one device: a daemon of another one cannot take it on. */
 export function checkSameDevice(before: ServerInfo, after: ServerInfo): void {
-  const describe = (server: ServerInfo) =>
-    `${server.backend} ${server.device.ordinal} ${server.device.uuid}, pages of ${server.pageBytes} bytes`;
-  if (describe(before) === describe(after)) return;
-  const now = `the daemon now serves ${describe(after)}`;
-  throw new KvspanError('DEVICE_UNAVAILABLE', `${now}, this session's memory is of ${describe(before)}`);
+  const [then, now] = [describe(before), describe(after)];
+  if (then === now) return;
+  const message = `the daemon now serves ${now}, this session's memory is of ${then}`;
+  throw new KvspanError('DEVICE_UNAVAILABLE', message);
 }
 
 /**
@@ -95,13 +103,28 @@ export interface Replanted {
 /** The cache keeps its addresses, so the new daemon's plan for it must have the same sizes. */
 export async function replant(cache: Replanted, link: Link, timeoutMs: number): Promise<void> {
   const { baseAddress } = cache.plan;
-  const { cacheId, plan } = await link.service.createCache(cache.geometry, baseAddress, cache.name, timeoutMs);
-  for (const field of ['laneCount', 'rowBytes', 'slotStrideBytes', 'laneStrideBytes', 'totalBytes'] as const) {
+  const { cacheId, plan } = await link.service.createCache(
+    cache.geometry,
+    baseAddress,
+    cache.name,
+    timeoutMs,
+  );
+  for (const field of [
+    'laneCount',
+    'rowBytes',
+    'slotStrideBytes',
+    'laneStrideBytes',
+    'totalBytes',
+  ] as const) {
     if (plan[field] === cache.plan[field]) continue;
     const present = `the cache has ${cache.plan[field]}`;
-    throw new KvspanError('PROTOCOL', `plan.${field}: the daemon now says ${plan[field]}, ${present}`);
+    throw new KvspanError(
+      'PROTOCOL',
+      `plan.${field}: the daemon now says ${plan[field]}, ${present}`,
+    );
   }
   cache.cacheId = cacheId;
   if (cache.closed) await link.service.destroyCache(cacheId, timeoutMs);
-  else if (plan.baseAddress !== baseAddress) await link.service.placeCache(cacheId, baseAddress, timeoutMs);
+  else if (plan.baseAddress !== baseAddress)
+    await link.service.placeCache(cacheId, baseAddress, timeoutMs);
 }

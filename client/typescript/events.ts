@@ -5,7 +5,11 @@ export interface SessionEvents {
   /** The daemon is away, or re-establishing the session was refused: `error` says which. */
   disconnected: { readonly error: KvspanError; readonly willReconnect: boolean };
   /** The session is established again, under a new id; caches kept their addresses. */
-  reconnected: { readonly sessionId: bigint; readonly adoptedBytes: bigint; readonly attempts: number };
+  reconnected: {
+    readonly sessionId: bigint;
+    readonly adoptedBytes: bigint;
+    readonly attempts: number;
+  };
   /**
    * Others wait for memory. What was idle has been given back already (`returnedBytes`);
    * `shortfallBytes` of `wantedBytes` are missing: preempt requests and `free` their slots. A
@@ -22,9 +26,16 @@ export interface SessionEvents {
 }
 
 export type SessionEvent = keyof SessionEvents;
-export type Listener<Name extends SessionEvent> = (event: SessionEvents[Name]) => void | Promise<void>;
+export type Listener<Name extends SessionEvent> = (
+  event: SessionEvents[Name],
+) => void | Promise<void>;
 
-export const sessionEvents: readonly SessionEvent[] = ['disconnected', 'reconnected', 'reclaim', 'draining'];
+export const sessionEvents: readonly SessionEvent[] = [
+  'disconnected',
+  'reconnected',
+  'reclaim',
+  'draining',
+];
 
 export class Listeners {
   readonly #listeners = new Map<SessionEvent, Set<Listener<never>>>();
@@ -42,7 +53,7 @@ export class Listeners {
    * owner's own mistake: it reaches the process as an uncaught exception, not the session.
    */
   async emit<Name extends SessionEvent>(name: Name, event: SessionEvents[Name]): Promise<void> {
-    const calls = [...(this.#listeners.get(name) ?? [])].map(async (listener) => {
+    const calls = [...(this.#listeners.get(name) ?? [])].map(async listener => {
       try {
         await (listener as Listener<Name>)(event);
       } catch (error) {

@@ -57,13 +57,14 @@ export function placeOf(geometry: Geometry, layer: number, part: Part): Place {
   }
   const width = widthBytes(geometry);
   const second = part === 'value' ? 1 : 0;
-  switch (geometry.layout) {
-    case 'token-major':
-      return { lane: 0, offsetBytes: (layer * 2 + second) * width, widthBytes: width };
-    case 'layer-major':
-      return { lane: layer * 2 + second, offsetBytes: 0, widthBytes: width };
-    case 'latent':
-      if (second === 1) throw badField('layout', 'latent', 'a layout with a separate V: use key(), or token-major');
-      return { lane: 0, offsetBytes: layer * width, widthBytes: width };
+  if (geometry.layout === 'token-major') {
+    return { lane: 0, offsetBytes: (layer * 2 + second) * width, widthBytes: width };
   }
+  if (geometry.layout === 'layer-major') {
+    return { lane: layer * 2 + second, offsetBytes: 0, widthBytes: width };
+  }
+  if (second === 1) {
+    throw badField('layout', 'latent', 'a layout with a separate V: use key(), or token-major');
+  }
+  return { lane: 0, offsetBytes: layer * width, widthBytes: width };
 }

@@ -3,7 +3,7 @@
  * counts as arrived once the native core has its extents in the magazine.
  */
 import { KvspanError } from '../../proto/errors.js';
-import { within } from './deadline.js';
+import { type Deferred, deferred, within } from './deadline.js';
 import { ANSWER_TIMEOUT_MS, type Granted, type Link } from './link.js';
 
 /** The longest that one grant waits at the daemon; a longer wait asks again. */
@@ -26,8 +26,8 @@ export interface GrantCounts {
 }
 
 interface Flight {
-  readonly arrived: () => void;
-  readonly failed: (error: KvspanError) => void;
+  /** Of its extents in the magazine. */
+  readonly arrival: Deferred<void>;
   /** Settles when nothing more can come of the grant. Never rejects. */
   readonly settled: Promise<void>;
 }
@@ -59,7 +59,12 @@ export class Grants {
     await this.#room(link, limitMs);
     const grantId = this.#nextId++;
     const counts = limited(wish.counts, link.server.extentsPerGrantMax);
-    const flight = this.#start(link, { ...wish, counts, grantId, waitMs: waitAtDaemon(wish.waitMs) });
+    const flight = this.#start(link, {
+      ...wish,
+      counts,
+      grantId,
+      waitMs: waitAtDaemon(wish.waitMs),
+    });
     return within(flight, limitMs, `grant ${grantId}`);
   }
 
@@ -67,13 +72,19 @@ export class Grants {
   arrived(grantId: bigint, failure: string | null): void {
     const flight = this.#flights.get(grantId);
     if (flight === undefined) return;
-    if (failure === null) flight.arrived();
-    else flight.failed(new KvspanError('DEVICE_FAILED', `grant ${grantId} could not be imported whole: ${failure}`));
+    if (failure === null) flight.arrival.resolve();
+    else
+      flight.arrival.reject(
+        new KvspanError(
+          'DEVICE_FAILED',
+          `grant ${grantId} could not be imported whole: ${failure}`,
+        ),
+      );
   }
 
   /** The connection is gone: what was on its way will not come. */
   failAll(error: KvspanError): void {
-    for (const flight of this.#flights.values()) flight.failed(error);
+    for (const flight of this.#flights.values()) flight.arrival.reject(error);
   }
 
   /** Withdraws what waits and sees the rest in, for at most `limitMs`. */
@@ -88,28 +99,23 @@ export class Grants {
   /** The daemon refuses more than so many at once; a slow one must not collect them either. */
   async #room(link: Link, limitMs: number): Promise<void> {
     while (this.#flights.size >= link.server.grantsInFlightMax) {
-      const any = Promise.race([...this.#flights.values()].map((flight) => flight.settled));
+      const any = Promise.race([...this.#flights.values()].map(flight => flight.settled));
       await within(any, limitMs, 'a grant while the most are in flight');
     }
   }
 
   #start(link: Link, request: GrantWish & { readonly grantId: bigint }): Promise<Granted> {
     this.#asked++;
-    let arrived = () => {};
-    let failed: (error: KvspanError) => void = () => {};
-    const arrival = new Promise<void>((resolve, reject) => {
-      arrived = resolve;
-      failed = reject;
-    });
-    arrival.catch(() => undefined);
-    const outcome = this.#outcome(link, request, arrival);
+    const arrival = deferred<void>();
+    arrival.promise.catch(() => undefined);
+    const outcome = this.#outcome(link, request, arrival.promise);
     const settled = outcome
       .then(
         () => this.#met++,
         () => this.#refused++,
       )
       .then(() => void this.#flights.delete(request.grantId));
-    this.#flights.set(request.grantId, { arrived, failed, settled });
+    this.#flights.set(request.grantId, { arrival, settled });
     return outcome;
   }
 
@@ -145,6 +151,8 @@ export function limited(counts: readonly number[], extentsMax: number): number[]
 
 /** The bytes of so many extents of each order. */
 export function bytesOf(counts: readonly number[], pageBytes: bigint): bigint {
-  return counts.reduce((sum, count, order) => sum + ((BigInt(count) * pageBytes) << BigInt(order)), 0n);
+  return counts.reduce(
+    (sum, count, order) => sum + ((BigInt(count) * pageBytes) << BigInt(order)),
+    0n,
+  );
 }
-

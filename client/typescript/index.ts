@@ -18,6 +18,12 @@ export type { HeldExtent, ServerInfo } from './service.js';
 export type { CacheStats, SessionState, SessionStats } from './stats.js';
 export type { Lengths, StepOutcome, StepResult } from './stepper.js';
 export type {
-  AcquireOptions, AttendOptions, Cache, CacheOptions, ConnectOptions, Session, WaitOptions,
+  AcquireOptions,
+  AttendOptions,
+  Cache,
+  CacheOptions,
+  ConnectOptions,
+  Session,
+  WaitOptions,
 } from './types.js';
 export type { StridedView } from './views.js';

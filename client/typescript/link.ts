@@ -2,12 +2,11 @@
  * One established connection to a daemon: the session's stream, its requests and the daemon's
  * events. It ends once, for whatever reason, and is then replaced by another, never revived.
  */
+import type { ServiceError } from '@grpc/grpc-js';
 import { decodeUint32, decodeUint64, encodeUint64, encodeUint64s } from '../../proto/codec.js';
 import { KvspanError } from '../../proto/errors.js';
 import type { ExchangeRequest } from '../../proto/generated/kvspan/v1/ExchangeRequest.js';
 import type { ExchangeResponse__Output } from '../../proto/generated/kvspan/v1/ExchangeResponse.js';
-import type { Grant__Output } from '../../proto/generated/kvspan/v1/Grant.js';
-import type { ReturnResponse__Output } from '../../proto/generated/kvspan/v1/ReturnResponse.js';
 import { decodeRefusal, errorOfCall } from '../../proto/refusal.js';
 import { within } from './deadline.js';
 import { PendingRequests } from './requests.js';
@@ -30,6 +29,12 @@ export interface Granted {
   readonly grantedBytes: bigint;
 }
 
+/** From the extent channel's welcome. */
+export interface SessionCredentials {
+  readonly sessionId: bigint;
+  readonly token: Uint8Array;
+}
+
 export interface LinkEvents {
   reclaim(reclaimId: bigint, wantedBytes: bigint, deadlineMs: number): void;
   draining(deadlineMs: number): void;
@@ -40,6 +45,8 @@ export interface LinkEvents {
 export class Link {
   readonly sessionId: bigint;
   readonly service: Service;
+  /** What proves to the daemon that a later stream is this session's too. */
+  readonly token: Uint8Array;
   readonly server: ServerInfo;
   readonly #stream: ExchangeStream;
   readonly #events: LinkEvents;
@@ -47,27 +54,36 @@ export class Link {
   #ended: KvspanError | null = null;
   #ready: (answer: Promise<void>) => void = () => undefined;
 
-  private constructor(sessionId: bigint, service: Service, server: ServerInfo, events: LinkEvents) {
+  private constructor(
+    { sessionId, token }: SessionCredentials,
+    service: Service,
+    server: ServerInfo,
+    events: LinkEvents,
+  ) {
     this.sessionId = sessionId;
+    this.token = token;
+    service.authorise(token);
     this.service = service;
     this.server = server;
     this.#events = events;
     this.#stream = service.exchange();
     this.#stream.on('data', (message: ExchangeResponse__Output) => this.#receive(message));
-    this.#stream.on('error', (failure) => this.#end(errorOfCall({ details: '', ...failure } as never)));
-    this.#stream.on('end', () => this.#end(new KvspanError('DAEMON_UNAVAILABLE', 'the daemon ended the stream')));
+    this.#stream.on('error', (failure: ServiceError) => this.#end(errorOfCall(failure)));
+    this.#stream.on('end', () =>
+      this.#end(new KvspanError('DAEMON_UNAVAILABLE', 'the daemon ended the stream')),
+    );
   }
 
   /** Opens the stream and waits until the daemon has it registered. Owns the service from then on. */
   static async open(
-    sessionId: bigint,
+    credentials: SessionCredentials,
     service: Service,
     server: ServerInfo,
     events: LinkEvents,
     timeoutMs: number,
   ): Promise<Link> {
-    const link = new Link(sessionId, service, server, events);
-    const ready = new Promise<void>((resolve) => {
+    const link = new Link(credentials, service, server, events);
+    const ready = new Promise<void>(resolve => {
       link.#ready = resolve;
     });
     try {
@@ -98,7 +114,7 @@ export class Link {
       },
     };
     const answer = await this.#ask('acquire', message, request.waitMs + ANSWER_TIMEOUT_MS);
-    const grant = answer.grant as Grant__Output | null | undefined;
+    const grant = answer.grant;
     if (!grant) throw unexpected('acquire', answer);
     return {
       extentCount: decodeUint32(grant.extentCount, 'grant.extent_count'),
@@ -110,7 +126,7 @@ export class Link {
   async return(extentIds: readonly bigint[]): Promise<bigint> {
     const message = { return: { extentIds: encodeUint64s(extentIds, 'return.extent_ids') } };
     const answer = await this.#ask('return', message, ANSWER_TIMEOUT_MS);
-    const returned = answer.returned as ReturnResponse__Output | null | undefined;
+    const returned = answer.returned;
     if (!returned) throw unexpected('return', answer);
     return decodeUint64(returned.returnedBytes, 'returned.returned_bytes');
   }
@@ -133,13 +149,19 @@ export class Link {
   }
 
   /** Ends it from this side; `ended` is called for it too, unless it ended before. */
-  close(error = new KvspanError('DAEMON_UNAVAILABLE', 'the connection to the daemon was closed')): void {
+  close(
+    error = new KvspanError('DAEMON_UNAVAILABLE', 'the connection to the daemon was closed'),
+  ): void {
     this.#stream.end();
     this.#stream.cancel();
     this.#end(error);
   }
 
-  #ask(what: string, message: ExchangeRequest, deadlineMs: number): Promise<ExchangeResponse__Output> {
+  #ask(
+    what: string,
+    message: ExchangeRequest,
+    deadlineMs: number,
+  ): Promise<ExchangeResponse__Output> {
     if (this.#ended !== null) return Promise.reject(this.#ended);
     const { id, answer } = this.#pending.open(what, deadlineMs);
     this.#stream.write({ requestId: encodeUint64(id, 'request_id'), ...message });
@@ -151,7 +173,11 @@ export class Link {
       this.#dispatch(message);
     } catch (cause) {
       // What cannot be read cannot be trusted: the link ends, the session makes another.
-      this.close(new KvspanError('PROTOCOL', `unreadable message from the daemon: ${String(cause)}`, { cause }));
+      this.close(
+        new KvspanError('PROTOCOL', `unreadable message from the daemon: ${String(cause)}`, {
+          cause,
+        }),
+      );
     }
   }
 
@@ -161,7 +187,11 @@ export class Link {
     if (message.reclaim) {
       const { reclaimId, wantedBytes, deadlineMs } = message.reclaim;
       const wanted = decodeUint64(wantedBytes, 'reclaim.wanted_bytes');
-      return this.#events.reclaim(decodeUint64(reclaimId, 'reclaim.reclaim_id'), wanted, deadlineMs);
+      return this.#events.reclaim(
+        decodeUint64(reclaimId, 'reclaim.reclaim_id'),
+        wanted,
+        deadlineMs,
+      );
     }
     if (message.draining) return this.#events.draining(message.draining.deadlineMs);
     if (message.refusal) return this.#pending.refuse(requestId, decodeRefusal(message.refusal));
@@ -181,9 +211,16 @@ export class Link {
 /** Whatever ended the link, to a request in flight it means that the daemon is not there. */
 function gone(error: KvspanError): KvspanError {
   if (error.code === 'DAEMON_UNAVAILABLE' || error.code === 'CLOSED') return error;
-  return new KvspanError('DAEMON_UNAVAILABLE', `the connection to the daemon ended: ${error.message}`, { cause: error });
+  return new KvspanError(
+    'DAEMON_UNAVAILABLE',
+    `the connection to the daemon ended: ${error.message}`,
+    { cause: error },
+  );
 }
 
 function unexpected(what: string, answer: ExchangeResponse__Output): KvspanError {
-  return new KvspanError('PROTOCOL', `${what}: the daemon answered with ${String(answer.response)}`);
+  return new KvspanError(
+    'PROTOCOL',
+    `${what}: the daemon answered with ${String(answer.response)}`,
+  );
 }

@@ -11,7 +11,10 @@ export function delayBefore(attempt: number, random: () => number = Math.random)
 }
 
 /** Calls `attempt` until it says true or the signal is aborted. */
-export async function keepTrying(attempt: (count: number) => Promise<boolean>, signal: AbortSignal): Promise<void> {
+export async function keepTrying(
+  attempt: (count: number) => Promise<boolean>,
+  signal: AbortSignal,
+): Promise<void> {
   for (let count = 1; !signal.aborted; count++) {
     await pause(delayBefore(count), signal);
     if (signal.aborted || (await attempt(count))) return;

@@ -18,7 +18,11 @@ export class Refills {
   constructor(private readonly ask: Ask) {}
 
   /** True: something came, trying again is worth it. False: refused, or not by the deadline. */
-  async byDeadline(need: readonly number[], minimumBytes: bigint, deadline: number): Promise<boolean> {
+  async byDeadline(
+    need: readonly number[],
+    minimumBytes: bigint,
+    deadline: number,
+  ): Promise<boolean> {
     const limitMs = deadline - now();
     if (limitMs <= 0) return false;
     try {
@@ -43,5 +47,5 @@ export class Refills {
 
 /** Between the native core's answer and now the magazine may have filled: ask for a page then. */
 export function atLeastOne(need: readonly number[]): readonly number[] {
-  return need.some((count) => count > 0) ? need : [1];
+  return need.some(count => count > 0) ? need : [1];
 }

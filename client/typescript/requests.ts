@@ -26,11 +26,17 @@ export class PendingRequests<Answer> {
   }
 
   /** `what` names the request in the error of its deadline. */
-  open(what: string, deadlineMs: number): { readonly id: bigint; readonly answer: Promise<Answer> } {
+  open(
+    what: string,
+    deadlineMs: number,
+  ): { readonly id: bigint; readonly answer: Promise<Answer> } {
     const id = this.#nextId++;
     const answer = new Promise<Answer>((resolve, reject) => {
       const timer = setTimeout(() => {
-        this.refuse(id, new KvspanError('DEADLINE_EXCEEDED', `${what}: no answer within ${deadlineMs} ms`));
+        this.refuse(
+          id,
+          new KvspanError('DEADLINE_EXCEEDED', `${what}: no answer within ${deadlineMs} ms`),
+        );
       }, deadlineMs);
       this.#entries.set(id, { resolve, reject, timer });
     });
@@ -47,7 +53,7 @@ export class PendingRequests<Answer> {
 
   /** The stream is gone: nothing will be answered any more. */
   refuseAll(error: KvspanError): void {
-    for (const id of [...this.#entries.keys()]) this.refuse(id, error);
+    for (const id of this.#entries.keys()) this.refuse(id, error);
   }
 
   #take(id: bigint): Entry<Answer> | undefined {

@@ -32,26 +32,34 @@ export class Returns {
     return this.#unknownExtents;
   }
 
-  /** Released while no daemon is there, they are on no account: nothing to tell. */
+  /** They are told as soon as somebody can be told. */
   add(extentIds: readonly bigint[]): void {
-    if (this.link() === null) return;
     for (const id of extentIds) this.#queue.push(id);
-    if (this.#flushing) return;
+    this.resume();
+  }
+
+  /** The stream is there, for the first time or again. */
+  resume(): void {
+    if (this.#flushing || this.#queue.length === 0 || this.link() === null) return;
     this.#flushing = true;
     queueMicrotask(() => this.#flush());
   }
 
-  /** Whatever was not told to the daemon that is now gone will not be told to the next. */
-  forget(error: KvspanError): void {
-    this.#queue = [];
+  /** The stream is gone: nobody need wait, though what is queued may still be told later. */
+  interrupt(error: KvspanError): void {
     for (const { reject } of this.#expected.values()) reject(error);
     this.#expected.clear();
+  }
+
+  /** A new session: what was released before it is on no account of its daemon. */
+  forget(): void {
+    this.#queue = [];
   }
 
   /** Resolves when the daemon has acknowledged all of these, which are about to be added. */
   async expect(extentIds: readonly bigint[]): Promise<void> {
     const each = extentIds.map(
-      (id) => new Promise<void>((resolve, reject) => this.#expected.set(id, { resolve, reject })),
+      id => new Promise<void>((resolve, reject) => this.#expected.set(id, { resolve, reject })),
     );
     await Promise.all(each);
   }
@@ -64,12 +72,14 @@ export class Returns {
 
   #flush(): void {
     this.#flushing = false;
-    const queue = this.#queue;
-    this.#queue = [];
     const link = this.link();
     if (link === null) return;
+    const queue = this.#queue;
+    this.#queue = [];
     for (let first = 0; first < queue.length; first += RETURN_EXTENTS_MAX) {
-      const sent = this.#send(link, queue.slice(first, first + RETURN_EXTENTS_MAX)).catch(() => undefined);
+      const sent = this.#send(link, queue.slice(first, first + RETURN_EXTENTS_MAX)).catch(
+        () => undefined,
+      );
       this.#unacknowledged.add(sent);
       void sent.then(() => this.#unacknowledged.delete(sent));
     }
@@ -83,11 +93,13 @@ export class Returns {
   async #send(link: Link, extentIds: readonly bigint[]): Promise<void> {
     try {
       this.#returnedBytes += await link.return(extentIds);
-      this.#acknowledge(extentIds, (waiter) => waiter.resolve());
+      this.#acknowledge(extentIds, waiter => waiter.resolve());
     } catch (error) {
       if (!isUnknownExtent(error) || extentIds.length === 1) {
         if (isUnknownExtent(error)) this.#unknownExtents++;
-        this.#acknowledge(extentIds, (waiter) => waiter.reject(error));
+        // Without an answer nobody knows whether it was taken; telling it twice does no harm.
+        else this.#queue.push(...extentIds);
+        this.#acknowledge(extentIds, waiter => waiter.reject(error));
         return;
       }
       const middle = extentIds.length >> 1;
@@ -108,5 +120,9 @@ export class Returns {
 
 function isUnknownExtent(error: unknown): boolean {
   if (!(error instanceof KvspanError)) return false;
-  return error.code === 'EXTENT_UNKNOWN' || error.code === 'EXTENT_RETURNED' || error.code === 'EXTENT_FOREIGN';
+  return (
+    error.code === 'EXTENT_UNKNOWN' ||
+    error.code === 'EXTENT_RETURNED' ||
+    error.code === 'EXTENT_FOREIGN'
+  );
 }

@@ -9,7 +9,12 @@ import {
   type requestCallback,
 } from '@grpc/grpc-js';
 import { decodeUint32, decodeUint64, encodeUint64, encodeUint64s } from '../../proto/codec.js';
-import { type CacheGeometry, type CachePlan, decodePlan, encodeGeometry } from '../../proto/domain.js';
+import {
+  type CacheGeometry,
+  type CachePlan,
+  decodePlan,
+  encodeGeometry,
+} from '../../proto/domain.js';
 import { KvspanError } from '../../proto/errors.js';
 import type { CreateCacheResponse__Output } from '../../proto/generated/kvspan/v1/CreateCacheResponse.js';
 import type { PlaceCacheResponse__Output } from '../../proto/generated/kvspan/v1/PlaceCacheResponse.js';
@@ -54,7 +59,11 @@ export interface HeldExtent {
 
 export type ExchangeStream = ClientDuplexStream<ExchangeRequest, ExchangeResponse__Output>;
 
-type Call<Answer> = (metadata: Metadata, options: CallOptions, done: requestCallback<Answer>) => unknown;
+type Call<Answer> = (
+  metadata: Metadata,
+  options: CallOptions,
+  done: requestCallback<Answer>,
+) => unknown;
 
 // One connection that nobody shares and nobody inspects: that is worth 20 to 40 % of a call.
 const channelOptions = {
@@ -68,7 +77,11 @@ export class Service {
   readonly #metadata = new Metadata();
 
   constructor(path: string) {
-    this.#client = new (loadPackage().MemoryService)(`unix:${path}`, credentials.createInsecure(), channelOptions);
+    this.#client = new (loadPackage().MemoryService)(
+      `unix:${path}`,
+      credentials.createInsecure(),
+      channelOptions,
+    );
   }
 
   /** Every later call speaks for the session that this token belongs to. */
@@ -77,7 +90,8 @@ export class Service {
   }
 
   async serverInfo(timeoutMs: number): Promise<ServerInfo> {
-    const call: Call<GetServerInfoResponse__Output> = (...rest) => this.#client.getServerInfo({}, ...rest);
+    const call: Call<GetServerInfoResponse__Output> = (...rest) =>
+      this.#client.getServerInfo({}, ...rest);
     return decodeServerInfo(await this.#call(call, timeoutMs));
   }
 
@@ -92,7 +106,8 @@ export class Service {
       wantedBaseAddress: encodeUint64(wantedBaseAddress, 'wantedBaseAddress'),
       name,
     };
-    const call: Call<CreateCacheResponse__Output> = (...rest) => this.#client.createCache(request, ...rest);
+    const call: Call<CreateCacheResponse__Output> = (...rest) =>
+      this.#client.createCache(request, ...rest);
     const answer = await this.#call(call, timeoutMs);
     return { cacheId: decodeUint64(answer.cacheId, 'cache_id'), plan: decodePlan(answer.plan) };
   }
@@ -102,21 +117,30 @@ export class Service {
       cacheId: encodeUint64(cacheId, 'cache_id'),
       actualBaseAddress: encodeUint64(baseAddress, 'actual_base_address'),
     };
-    const call: Call<PlaceCacheResponse__Output> = (...rest) => this.#client.placeCache(request, ...rest);
+    const call: Call<PlaceCacheResponse__Output> = (...rest) =>
+      this.#client.placeCache(request, ...rest);
     await this.#call(call, timeoutMs);
   }
 
   async destroyCache(cacheId: bigint, timeoutMs: number): Promise<void> {
     const request = { cacheId: encodeUint64(cacheId, 'cache_id') };
-    const call: Call<DestroyCacheResponse__Output> = (...rest) => this.#client.destroyCache(request, ...rest);
+    const call: Call<DestroyCacheResponse__Output> = (...rest) =>
+      this.#client.destroyCache(request, ...rest);
     await this.#call(call, timeoutMs);
   }
 
   /** All or nothing. Returns what the daemon has on the session's account then, in bytes. */
-  async adopt(extents: readonly HeldExtent[], pageBytes: bigint, timeoutMs: number): Promise<bigint> {
+  async adopt(
+    extents: readonly HeldExtent[],
+    pageBytes: bigint,
+    timeoutMs: number,
+  ): Promise<bigint> {
     const request = {
-      extentIds: encodeUint64s(extents.map((extent) => extent.id), 'extent_ids'),
-      extentOrders: extents.map((extent) => Math.log2(Number(extent.bytes / pageBytes))),
+      extentIds: encodeUint64s(
+        extents.map(extent => extent.id),
+        'extent_ids',
+      ),
+      extentOrders: extents.map(extent => Math.log2(Number(extent.bytes / pageBytes))),
     };
     const call: Call<AdoptResponse__Output> = (...rest) => this.#client.adopt(request, ...rest);
     return decodeUint64((await this.#call(call, timeoutMs)).heldBytes, 'held_bytes');
@@ -134,7 +158,8 @@ export class Service {
     return new Promise((resolve, reject) => {
       call(this.#metadata, { deadline: Date.now() + timeoutMs }, (failure, answer) => {
         if (failure !== null) reject(errorOfCall(failure));
-        else if (answer === undefined) reject(new KvspanError('PROTOCOL', 'the daemon answered with nothing'));
+        else if (answer === undefined)
+          reject(new KvspanError('PROTOCOL', 'the daemon answered with nothing'));
         else resolve(answer);
       });
     });
@@ -144,7 +169,10 @@ export class Service {
 function decodeServerInfo(wire: GetServerInfoResponse__Output): ServerInfo {
   const { device } = wire;
   if (device === null || (device.backend !== 'host' && device.backend !== 'cuda')) {
-    throw new KvspanError('PROTOCOL', `device.backend: got ${JSON.stringify(device?.backend)}, allowed: host, cuda`);
+    throw new KvspanError(
+      'PROTOCOL',
+      `device.backend: got ${JSON.stringify(device?.backend)}, allowed: host, cuda`,
+    );
   }
   return Object.freeze({
     version: wire.version,

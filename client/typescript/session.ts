@@ -41,28 +41,40 @@ export class ClientSession implements Session, CacheOwner {
   #memoryClosed = false;
 
   /** `open` opens the process's memory with this session's event handlers. */
-  constructor(settings: SessionSettings, server: ServerInfo, open: (events: MemoryEvents) => Memory) {
+  constructor(
+    settings: SessionSettings,
+    server: ServerInfo,
+    open: (events: MemoryEvents) => Memory,
+  ) {
     this.grantWaitMs = settings.grantWaitMs;
     // The native core tells on the event loop, so not before this constructor is done.
     const memory = open({
-      need: (counts) => void this.#wishes.wish(counts),
-      returned: (extentIds) => this.#returns.add(extentIds),
+      need: counts => void this.#wishes.wish(counts),
+      returned: extentIds => this.#returns.add(extentIds),
       granted: (grantId, _importedCount, failure) => this.#grants.arrived(grantId, failure),
-      channelClosed: (reason) => this.#connection.channelClosed(reason),
+      channelClosed: reason => this.#connection.channelClosed(reason),
     });
     this.#memory = memory;
-    this.#connection = new Connection(server, settings, settings.reconnect, memory, this.#listeners, {
-      reclaim: (...asked) => void this.#reclaim(...asked).catch(() => undefined),
-      lost: (error) => {
-        this.#grants.failAll(error);
-        this.#returns.forget(error);
+    this.#connection = new Connection(
+      server,
+      settings,
+      settings.reconnect,
+      memory,
+      this.#listeners,
+      {
+        reclaim: (...asked) => void this.#reclaim(...asked).catch(() => undefined),
+        lost: error => {
+          this.#grants.failAll(error);
+          this.#returns.interrupt(error);
+        },
+        installed: () => this.#returns.resume(),
+        restore: link => this.#restore(link),
       },
-      restore: (link) => this.#restore(link),
-    });
+    );
     this.#wishes = new MapperWishes(
       server.pageBytes,
-      (wish) => this.#wishInBackground(wish),
-      (retryAfterMs) => {
+      wish => this.#wishInBackground(wish),
+      retryAfterMs => {
         if (!this.#memoryClosed) memory.refillDone(retryAfterMs);
       },
     );
@@ -109,19 +121,39 @@ export class ClientSession implements Session, CacheOwner {
     const geometry = validate.geometry(options);
     const name = validate.name('name', options.name ?? '');
     const native = {
-      growth: validate.oneOf('growth', options.growth ?? 'geometric', ['geometric', 'linear'] as const),
-      lookaheadTokens: validate.count('lookaheadTokens', options.lookaheadTokens ?? LOOKAHEAD_TOKENS_DEFAULT, 0),
+      growth: validate.oneOf('growth', options.growth ?? 'geometric', [
+        'geometric',
+        'linear',
+      ] as const),
+      lookaheadTokens: validate.count(
+        'lookaheadTokens',
+        options.lookaheadTokens ?? LOOKAHEAD_TOKENS_DEFAULT,
+        0,
+      ),
       overreadTokens: validate.count('overreadTokens', options.overreadTokens ?? 0, 0),
     };
     const wanted = validate.bytes('wantedBaseAddress', options.wantedBaseAddress ?? 0n);
-    if (wanted % this.pageBytes !== 0n) throw badField('wantedBaseAddress', wanted, `a multiple of ${this.pageBytes}`);
+    if (wanted % this.pageBytes !== 0n)
+      throw badField('wantedBaseAddress', wanted, `a multiple of ${this.pageBytes}`);
     const link = this.#connection.require('Session.createCache');
     const { timeoutMs } = this.#connection;
     const { cacheId, plan } = await link.service.createCache(geometry, wanted, name, timeoutMs);
     try {
       this.#open('createCache');
-      const sizes = { ...plan, wantedBase: plan.baseAddress, slotCount: geometry.slots, maxTokens: geometry.maxTokens };
-      const cache = new SessionCache(this, this.#memory.createCache(sizes, native), cacheId, name, geometry, plan);
+      const sizes = {
+        ...plan,
+        wantedBase: plan.baseAddress,
+        slotCount: geometry.slots,
+        maxTokens: geometry.maxTokens,
+      };
+      const cache = new SessionCache(
+        this,
+        this.#memory.createCache(sizes, native),
+        cacheId,
+        name,
+        geometry,
+        plan,
+      );
       this.#caches.add(cache);
       if (cache.plan.baseAddress !== plan.baseAddress) {
         await link.service.placeCache(cacheId, cache.plan.baseAddress, timeoutMs);
@@ -138,19 +170,29 @@ export class ClientSession implements Session, CacheOwner {
     const { extentOrderMax, extentsPerGrantMax } = this.server;
     const checked = validate.orderCounts(counts, extentOrderMax, extentsPerGrantMax);
     const minimumBytes = validate.bytes('minimumBytes', options.minimumBytes ?? 0n);
-    return this.grant({ counts: checked, minimumBytes, waitMs: validate.waitMs(options.waitMs, this.grantWaitMs) });
+    return this.grant({
+      counts: checked,
+      minimumBytes,
+      waitMs: validate.waitMs(options.waitMs, this.grantWaitMs),
+    });
   }
 
-  async returnExtents(ids: bigint[]): Promise<{ readonly extentCount: number; readonly returnedBytes: bigint }> {
+  async returnExtents(
+    ids: bigint[],
+  ): Promise<{ readonly extentCount: number; readonly returnedBytes: bigint }> {
     this.#open('returnExtents');
     if (!Array.isArray(ids)) throw badField('ids', ids, 'an array of extent ids');
     const wanted = new Set(ids.map((id, index) => validate.bytes(`ids[${index}]`, id)));
-    if (wanted.size !== ids.length) throw badField('ids', `${ids.length} ids, some twice`, 'each extent once');
+    if (wanted.size !== ids.length)
+      throw badField('ids', `${ids.length} ids, some twice`, 'each extent once');
     this.#connection.require('Session.returnExtents');
-    const held = this.extents().filter((extent) => wanted.has(extent.id));
+    const held = this.extents().filter(extent => wanted.has(extent.id));
     this.#memory.returnExtents(BigUint64Array.from(ids));
     await this.#returns.expect(ids);
-    return { extentCount: held.length, returnedBytes: held.reduce((sum, extent) => sum + extent.bytes, 0n) };
+    return {
+      extentCount: held.length,
+      returnedBytes: held.reduce((sum, extent) => sum + extent.bytes, 0n),
+    };
   }
 
   extents(): HeldExtent[] {
@@ -198,7 +240,11 @@ export class ClientSession implements Session, CacheOwner {
       const waitMs = Math.max(0, deadline - asked);
       try {
         const link = this.#connection.require('Session.grant');
-        return await this.#grants.request(link, { ...wish, waitMs }, Math.max(waitMs, GRANT_ANSWER_MS));
+        return await this.#grants.request(
+          link,
+          { ...wish, waitMs },
+          Math.max(waitMs, GRANT_ANSWER_MS),
+        );
       } catch (error) {
         // The daemon lets no grant wait for longer than it likes; a caller may wait on.
         const waited = now() - asked > GRANT_ANSWER_MS;
@@ -216,7 +262,9 @@ export class ClientSession implements Session, CacheOwner {
   async cacheClosed(cache: SessionCache): Promise<void> {
     this.#caches.delete(cache);
     // Without a daemon there is nothing to tell: the next one never hears of this cache.
-    await this.#connection.link?.service.destroyCache(cache.cacheId, CLOSE_TIMEOUT_MS).catch(() => undefined);
+    await this.#connection.link?.service
+      .destroyCache(cache.cacheId, CLOSE_TIMEOUT_MS)
+      .catch(() => undefined);
   }
 
   async #wishInBackground(wish: GrantWish): Promise<Granted> {
@@ -234,12 +282,18 @@ export class ClientSession implements Session, CacheOwner {
 
   async #restore(link: Link): Promise<bigint> {
     const { timeoutMs } = this.#connection;
+    this.#returns.forget();
     const adoptedBytes = await adoptHeld(this.#memory, link, timeoutMs);
-    for (const cache of [...this.#caches]) await replant(cache, link, timeoutMs);
+    for (const cache of this.#caches) await replant(cache, link, timeoutMs);
     return adoptedBytes;
   }
 
-  async #reclaim(link: Link, reclaimId: bigint, wantedBytes: bigint, deadlineMs: number): Promise<void> {
+  async #reclaim(
+    link: Link,
+    reclaimId: bigint,
+    wantedBytes: bigint,
+    deadlineMs: number,
+  ): Promise<void> {
     if (this.#closing !== null) return;
     this.#wishes.holdBack();
     let returnedBytes = await this.#giveBack(wantedBytes);
@@ -256,13 +310,13 @@ export class ClientSession implements Session, CacheOwner {
   /** Everything back to the daemon while the stream can still say so; the channel goes last. */
   async #close(): Promise<void> {
     this.#connection.stopReconnecting();
-    await Promise.all([...this.#caches].map((cache) => cache.close()));
+    await Promise.all([...this.#caches].map(cache => cache.close()));
     const { link } = this.#connection;
     if (link !== null) await this.#giveBackAll(link);
     const closed = new KvspanError('CLOSED', 'the session was closed');
     this.#connection.end(closed);
     this.#grants.failAll(closed);
-    this.#returns.forget(closed);
+    this.#returns.interrupt(closed);
     await this.#closeMemory();
   }
 
@@ -283,6 +337,7 @@ export class ClientSession implements Session, CacheOwner {
   }
 
   #open(method: string): void {
-    if (this.#closing !== null) throw new KvspanError('CLOSED', `Session.${method}: the session is closed`);
+    if (this.#closing !== null)
+      throw new KvspanError('CLOSED', `Session.${method}: the session is closed`);
   }
 }

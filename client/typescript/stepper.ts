@@ -37,8 +37,16 @@ export interface Shortage {
 }
 
 const NO_SLOTS: readonly number[] = Object.freeze([]);
-export const NOTHING: StepResult = Object.freeze({ outcome: 'nothing', driverCalls: 0, shortSlots: NO_SLOTS });
-export const AHEAD: StepResult = Object.freeze({ outcome: 'ahead', driverCalls: 0, shortSlots: NO_SLOTS });
+export const NOTHING: StepResult = Object.freeze({
+  outcome: 'nothing',
+  driverCalls: 0,
+  shortSlots: NO_SLOTS,
+});
+export const AHEAD: StepResult = Object.freeze({
+  outcome: 'ahead',
+  driverCalls: 0,
+  shortSlots: NO_SLOTS,
+});
 
 // Outcomes of the native step, in its own numbers (native/native.ts, StepOutcome).
 const NATIVE_NOTHING = 0;
@@ -92,12 +100,17 @@ export class Stepper {
   /** Throws for bad input, having changed nothing. */
   step(lengths: Lengths): StepResult {
     const wanted = lengths instanceof Int32Array ? lengths : this.#merged(lengths);
-    const outcome = this.#allocations === 0 ? this.#native.step(wanted) : this.#stepBesideAllocations(wanted);
+    const outcome =
+      this.#allocations === 0 ? this.#native.step(wanted) : this.#stepBesideAllocations(wanted);
     if (outcome === NATIVE_SHORT) return this.#short(wanted);
     this.#lengths.set(wanted);
     if (outcome === NATIVE_NOTHING) return NOTHING;
     if (outcome === NATIVE_AHEAD) return AHEAD;
-    return { outcome: 'mapped', driverCalls: this.#native.stepDetail().driverCalls, shortSlots: NO_SLOTS };
+    return {
+      outcome: 'mapped',
+      driverCalls: this.#native.stepDetail().driverCalls,
+      shortSlots: NO_SLOTS,
+    };
   }
 
   /** The lengths to try again with; empty: the slots have grown, or were freed, by other ways. */
@@ -111,7 +124,8 @@ export class Stepper {
 
   /** The present lengths with the named slots changed. */
   #merged(named: ReadonlyMap<number, number>): Int32Array {
-    if (!(named instanceof Map)) throw badField('lengths', named, 'an Int32Array or a Map of slot to length');
+    if (!(named instanceof Map))
+      throw badField('lengths', named, 'an Int32Array or a Map of slot to length');
     this.#scratch.set(this.#lengths);
     for (const [slot, length] of named) {
       this.#checkSlot(slot);
@@ -126,10 +140,14 @@ export class Stepper {
   #checkSlot(slot: number): void {
     const slots = this.#lengths.length;
     if (!Number.isInteger(slot) || slot < 0 || slot >= slots || slot > COUNT_MAX) {
-      throw new KvspanError('SLOT_UNKNOWN', `slot: got ${slot}, allowed: 0 .. ${slots - 1}`, { field: 'slot' });
+      throw new KvspanError('SLOT_UNKNOWN', `slot: got ${slot}, allowed: 0 .. ${slots - 1}`, {
+        field: 'slot',
+      });
     }
     if (this.#lengths[slot] === 0) {
-      throw new KvspanError('SLOT_UNKNOWN', `slot ${slot} is not live: allocate it first`, { field: 'slot' });
+      throw new KvspanError('SLOT_UNKNOWN', `slot ${slot} is not live: allocate it first`, {
+        field: 'slot',
+      });
     }
   }
 
@@ -167,8 +185,8 @@ export class Stepper {
 
   #short(wanted: Int32Array): StepResult {
     const { driverCalls, shortSlots, need } = this.#native.stepDetail();
-    const slots = Array.from(shortSlots).sort((a, b) => a - b);
-    const missed = new Map(slots.map((slot) => [slot, wanted[slot] as number]));
+    const slots = Array.from(shortSlots).toSorted((a, b) => a - b);
+    const missed = new Map(slots.map(slot => [slot, wanted[slot] as number]));
     this.#lengths.set(wanted);
     for (const slot of slots) this.#lengths[slot] = this.#native.length(slot);
     this.#shortage = { need: Array.from(need), wanted: missed };

@@ -87,14 +87,19 @@ export interface Session extends AsyncDisposable {
    * it is there. POOL_EXHAUSTED, QUOTA_EXHAUSTED (with who holds what), DEADLINE_EXCEEDED,
    * DAEMON_UNAVAILABLE.
    */
-  acquire(counts: number[], options?: AcquireOptions): Promise<{ readonly extentCount: number; readonly grantedBytes: bigint }>;
+  acquire(
+    counts: number[],
+    options?: AcquireOptions,
+  ): Promise<{ readonly extentCount: number; readonly grantedBytes: bigint }>;
 
   /**
    * Returns these extents, all or none of them; resolves when the daemon has them off the account.
    * Only extents of the magazine: EXTENT_MAPPED, EXTENT_RETURNED, EXTENT_UNKNOWN (another
    * session's too), DAEMON_UNAVAILABLE.
    */
-  returnExtents(ids: bigint[]): Promise<{ readonly extentCount: number; readonly returnedBytes: bigint }>;
+  returnExtents(
+    ids: bigint[],
+  ): Promise<{ readonly extentCount: number; readonly returnedBytes: bigint }>;
 
   /** Everything held, in the magazine or mapped. */
   extents(): HeldExtent[];
@@ -180,7 +185,12 @@ export interface Cache extends AsyncDisposable {
    * `[queries, queryHeads, headDim]`, for the last tokens of the slot; so is the result. On the host
    * backend straight on the span, on cuda over rows that are read back first.
    */
-  attend(layer: number, slot: number, queries: Float32Array, options?: AttendOptions): Promise<Float32Array>;
+  attend(
+    layer: number,
+    slot: number,
+    queries: Float32Array,
+    options?: AttendOptions,
+  ): Promise<Float32Array>;
 
   stats(): CacheStats;
 

@@ -52,7 +52,8 @@ export function oneOf<T extends string>(field: string, value: unknown, allowed: 
 export function geometry(given: Omit<Geometry, 'layout'> & { readonly layout?: Layout }): Geometry {
   const layout = oneOf('layout', given.layout ?? 'token-major', layouts);
   const kvHeads = count('kvHeads', given.kvHeads);
-  if (layout === 'latent' && kvHeads !== 1) throw badField('kvHeads', kvHeads, '1: the latent layout has no heads');
+  if (layout === 'latent' && kvHeads !== 1)
+    throw badField('kvHeads', kvHeads, '1: the latent layout has no heads');
   return Object.freeze({
     layout,
     layers: count('layers', given.layers),
@@ -68,7 +69,11 @@ export function geometry(given: Omit<Geometry, 'layout'> & { readonly layout?: L
 export function tokensIn(rows: unknown, width: number): number {
   if (!(rows instanceof Uint8Array)) throw badField('rows', rows, 'a Uint8Array');
   if (rows.byteLength === 0 || rows.byteLength % width !== 0) {
-    throw badField('rows.byteLength', rows.byteLength, `a whole number of tokens of ${width} bytes, at least one`);
+    throw badField(
+      'rows.byteLength',
+      rows.byteLength,
+      `a whole number of tokens of ${width} bytes, at least one`,
+    );
   }
   return rows.byteLength / width;
 }
@@ -76,10 +81,15 @@ export function tokensIn(rows: unknown, width: number): number {
 /** How many extents of each order, checked against what one grant may hold. */
 export function orderCounts(counts: unknown, orderMax: number, extentsMax: number): number[] {
   if (!Array.isArray(counts) || counts.length > orderMax + 1) {
-    throw badField('counts', Array.isArray(counts) ? `${counts.length} entries` : counts, `an array of at most ${orderMax + 1} counts`);
+    throw badField(
+      'counts',
+      Array.isArray(counts) ? `${counts.length} entries` : counts,
+      `an array of at most ${orderMax + 1} counts`,
+    );
   }
   const checked = counts.map((value, order) => count(`counts[${order}]`, value, 0, extentsMax));
   const total = checked.reduce((sum, value) => sum + value, 0);
-  if (total < 1 || total > extentsMax) throw badField('counts', `${total} extents`, `1 .. ${extentsMax} extents in all`);
+  if (total < 1 || total > extentsMax)
+    throw badField('counts', `${total} extents`, `1 .. ${extentsMax} extents in all`);
   return checked;
 }

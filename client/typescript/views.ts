@@ -2,7 +2,14 @@
  * A layer's K or V as a strided tensor over addresses that never change while the cache lives, so
  * that kernels and captured graphs can keep them.
  */
-import { type CachePlan, type Dtype, dtypeBytes, type Geometry, type Part, placeOf } from './geometry.js';
+import {
+  type CachePlan,
+  type Dtype,
+  dtypeBytes,
+  type Geometry,
+  type Part,
+  placeOf,
+} from './geometry.js';
 
 /** `[slots, maxTokens, kvHeads, headDim]`; only a slot's mapped tokens may be touched. */
 export interface StridedView {
@@ -18,7 +25,12 @@ export interface StridedView {
   readonly offsetBytes: number;
 }
 
-export function viewOf(geometry: Geometry, plan: CachePlan, layer: number, part: Part): StridedView {
+export function viewOf(
+  geometry: Geometry,
+  plan: CachePlan,
+  layer: number,
+  part: Part,
+): StridedView {
   const place = placeOf(geometry, layer, part);
   const elementBytes = dtypeBytes[geometry.dtype];
   // The address plan is 64 TiB: its strides are exact as doubles.
@@ -30,9 +42,15 @@ export function viewOf(geometry: Geometry, plan: CachePlan, layer: number, part:
   ] as const;
   const [slot, token, head, dim] = strideBytes;
   return Object.freeze({
-    address: plan.baseAddress + BigInt(place.lane) * plan.laneStrideBytes + BigInt(place.offsetBytes),
+    address:
+      plan.baseAddress + BigInt(place.lane) * plan.laneStrideBytes + BigInt(place.offsetBytes),
     shape: [geometry.slots, geometry.maxTokens, geometry.kvHeads, geometry.headDim] as const,
-    strides: [slot / elementBytes, token / elementBytes, head / elementBytes, dim / elementBytes] as const,
+    strides: [
+      slot / elementBytes,
+      token / elementBytes,
+      head / elementBytes,
+      dim / elementBytes,
+    ] as const,
     strideBytes,
     dtype: geometry.dtype,
     lane: place.lane,

@@ -6,11 +6,20 @@ import { readFileSync } from 'node:fs';
 import { parse } from 'smol-toml';
 import { defaultSocketDirectory } from '../../proto/paths.js';
 import { StartupError } from '../exit-codes.js';
-import { configKeys, configSchema, envName, flagName, type Config, type ConfigKey } from './schema.js';
+import {
+  configKeys,
+  configSchema,
+  envName,
+  flagName,
+  type Config,
+  type ConfigKey,
+} from './schema.js';
 import { nearest } from './suggest.js';
 
 /** Flags as a command line gives them: by key; absent and undefined are the same. */
-export type Overrides = Readonly<Partial<Record<ConfigKey | 'config', string | number | bigint | null | undefined>>>;
+export type Overrides = Readonly<
+  Partial<Record<ConfigKey | 'config', string | number | bigint | null | undefined>>
+>;
 
 interface Setting {
   readonly value: unknown;
@@ -32,7 +41,10 @@ const refuse = (message: string, hint = ''): never => {
 
 function unknownKey(key: string, source: string): never {
   const suggestion = nearest(key, configKeys);
-  return refuse(`${source}: unknown key "${key}"`, suggestion ? `did you mean "${suggestion.name}"?` : `known: ${configKeys.join(', ')}`);
+  return refuse(
+    `${source}: unknown key "${key}"`,
+    suggestion ? `did you mean "${suggestion.name}"?` : `known: ${configKeys.join(', ')}`,
+  );
 }
 
 function fromFlags(overrides: Overrides): Settings {
@@ -46,10 +58,16 @@ function fromFlags(overrides: Overrides): Settings {
 }
 
 function fromEnvironment(env: NodeJS.ProcessEnv): Settings {
-  const byName = new Map(configKeys.map((key) => [envName(key), key]));
+  const byName = new Map(configKeys.map(key => [envName(key), key]));
   const settings: Settings = new Map();
   for (const [name, value] of Object.entries(env)) {
-    if (!name.startsWith('KVSPAN_') || value === undefined || value === '' || OTHER_VARIABLES.includes(name)) continue;
+    if (
+      !name.startsWith('KVSPAN_') ||
+      value === undefined ||
+      value === '' ||
+      OTHER_VARIABLES.includes(name)
+    )
+      continue;
     const key = byName.get(name);
     if (key !== undefined) settings.set(key, { value, source: `environment ${name}` });
     else refuseSlip(name, [...byName.keys()]);
@@ -59,7 +77,8 @@ function fromEnvironment(env: NodeJS.ProcessEnv): Settings {
 
 function refuseSlip(name: string, known: readonly string[]): void {
   const close = nearest(name, known);
-  if (close && close.distance <= ENV_SLIP_DISTANCE_MAX) refuse(`environment: unknown variable ${name}`, `did you mean ${close.name}?`);
+  if (close && close.distance <= ENV_SLIP_DISTANCE_MAX)
+    refuse(`environment: unknown variable ${name}`, `did you mean ${close.name}?`);
 }
 
 function fromFile(path: string): Settings {
@@ -77,7 +96,12 @@ function readToml(path: string): Record<string, unknown> {
     return parse(readFileSync(path, 'utf8'));
   } catch (error) {
     const why = error instanceof Error ? (error.message.split('\n')[0] ?? '') : String(error);
-    throw new StartupError('config', `file ${path}: ${why}`, 'give a readable TOML file, or none', error);
+    throw new StartupError(
+      'config',
+      `file ${path}: ${why}`,
+      'give a readable TOML file, or none',
+      error,
+    );
   }
 }
 
@@ -86,7 +110,10 @@ function show(value: unknown): string {
 }
 
 /** Throws a StartupError of reason `config`. */
-export function loadConfig(overrides: Overrides = {}, env: NodeJS.ProcessEnv = process.env): Config {
+export function loadConfig(
+  overrides: Overrides = {},
+  env: NodeJS.ProcessEnv = process.env,
+): Config {
   const file = overrides.config ?? (env['KVSPAN_CONFIG'] || null);
   const settings: Settings = new Map([
     ...(file === null ? [] : fromFile(String(file))),
@@ -96,7 +123,7 @@ export function loadConfig(overrides: Overrides = {}, env: NodeJS.ProcessEnv = p
   const given = Object.fromEntries([...settings].map(([key, setting]) => [key, setting.value]));
   const result = configSchema.safeParse({ socketDirectory: defaultSocketDirectory(env), ...given });
   if (result.success) return result.data;
-  const lines = result.error.issues.map((issue) => {
+  const lines = result.error.issues.map(issue => {
     const key = String(issue.path[0]) as ConfigKey;
     const setting = settings.get(key);
     return `${setting?.source ?? 'default'}: ${key} is ${show(setting?.value)}, allowed: ${issue.message}`;

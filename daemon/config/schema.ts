@@ -10,11 +10,26 @@ const MIB = 2 ** 20;
 
 /** Text (a flag, the environment) and numbers (a file) are both taken. */
 const whole = (min: number, max: number) =>
-  z.union([z.number(), z.string().regex(/^-?[0-9]{1,15}$/, 'a whole number').transform(Number)], {
-    error: () => `a whole number ${min} .. ${max}`,
-  }).refine((value) => Number.isInteger(value) && value >= min && value <= max, `a whole number ${min} .. ${max}`);
+  z
+    .union(
+      [
+        z.number(),
+        z
+          .string()
+          .regex(/^-?[0-9]{1,15}$/, 'a whole number')
+          .transform(Number),
+      ],
+      {
+        error: () => `a whole number ${min} .. ${max}`,
+      },
+    )
+    .refine(
+      value => Number.isInteger(value) && value >= min && value <= max,
+      `a whole number ${min} .. ${max}`,
+    );
 
-const size = z.union([z.string(), z.number(), z.bigint()], { error: () => SIZE_FORMS })
+const size = z
+  .union([z.string(), z.number(), z.bigint()], { error: () => SIZE_FORMS })
   .transform((value, context): Size => {
     const parsed = parseSize(String(value));
     if (parsed !== null) return parsed;
@@ -30,25 +45,54 @@ const optionalText = text.nullable().default(null);
 
 export const configSchema = z.strictObject({
   socketDirectory: text.describe('directory of the two sockets; made if it is not there'),
-  socketGroup: optionalText.describe('group (name or number) that may connect, besides the own user'),
-  backend: choice(['auto', 'host', 'cuda']).default('auto').describe('where the memory is; auto: cuda if it works, else host'),
+  socketGroup: optionalText.describe(
+    'group (name or number) that may connect, besides the own user',
+  ),
+  backend: choice(['auto', 'host', 'cuda'])
+    .default('auto')
+    .describe('where the memory is; auto: cuda if it works, else host'),
   ordinal: whole(0, 255).default(0).describe('which GPU'),
-  cudaLibrary: optionalText.describe('path of libcuda; by default the system\'s libcuda.so.1'),
-  poolBytes: size.nullable().default(null).describe('memory to serve, as 40GiB or 80%; default: 90% of a GPU\'s free memory, on the host backend a quarter of what is available, at most 4GiB'),
-  sessionLimitBytes: size.default({ percent: 100 }).describe('the most that one session may hold, as 10GiB or a share of the pool'),
+  cudaLibrary: optionalText.describe("path of libcuda; by default the system's libcuda.so.1"),
+  poolBytes: size
+    .nullable()
+    .default(null)
+    .describe(
+      "memory to serve, as 40GiB or 80%; default: 90% of a GPU's free memory, on the host backend a quarter of what is available, at most 4GiB",
+    ),
+  sessionLimitBytes: size
+    .default({ percent: 100 })
+    .describe('the most that one session may hold, as 10GiB or a share of the pool'),
   sessionsMax: whole(1, 4096).default(256).describe('serving processes at once'),
   cachesPerSessionMax: whole(1, 65_536).default(64).describe('caches of one session'),
-  grantsInFlightMax: whole(1, 65_536).default(64).describe('grants of one session that wait or are on their way'),
+  grantsInFlightMax: whole(1, 65_536)
+    .default(64)
+    .describe('grants of one session that wait or are on their way'),
   extentsPerGrantMax: whole(1, 65_536).default(16_384).describe('extents of one grant'),
-  grantWaitMsMax: whole(0, INT32_MAX).default(60_000).describe('the longest a grant may wait for memory'),
-  ackTimeoutMs: whole(1, INT32_MAX).default(10_000).describe('time a client has to import a batch of extents; then it is disconnected'),
-  helloTimeoutMs: whole(1, INT32_MAX).default(5_000).describe('time a new connection has to say hello'),
-  messageBytesMax: whole(4096, 64 * MIB).default(4 * MIB).describe('the largest gRPC message taken'),
-  requestsInFlightMax: whole(1, 65_536).default(256).describe('requests of one stream that are not answered yet'),
-  shutdownTimeoutMs: whole(0, INT32_MAX).default(5_000).describe('time that grants on their way have when the daemon stops'),
-  logLevel: choice(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent']).default('info').describe('what is logged'),
+  grantWaitMsMax: whole(0, INT32_MAX)
+    .default(60_000)
+    .describe('the longest a grant may wait for memory'),
+  ackTimeoutMs: whole(1, INT32_MAX)
+    .default(10_000)
+    .describe('time a client has to import a batch of extents; then it is disconnected'),
+  helloTimeoutMs: whole(1, INT32_MAX)
+    .default(5_000)
+    .describe('time a new connection has to say hello'),
+  messageBytesMax: whole(4096, 64 * MIB)
+    .default(4 * MIB)
+    .describe('the largest gRPC message taken'),
+  requestsInFlightMax: whole(1, 65_536)
+    .default(256)
+    .describe('requests of one stream that are not answered yet'),
+  shutdownTimeoutMs: whole(0, INT32_MAX)
+    .default(5_000)
+    .describe('time that grants on their way have when the daemon stops'),
+  logLevel: choice(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'])
+    .default('info')
+    .describe('what is logged'),
   logFile: optionalText.describe('file to log to; by default standard error'),
-  logFormat: choice(['json', 'pretty']).default('json').describe('json for machines, pretty for people'),
+  logFormat: choice(['json', 'pretty'])
+    .default('json')
+    .describe('json for machines, pretty for people'),
 });
 
 export type Config = z.output<typeof configSchema>;
@@ -64,7 +108,7 @@ export interface OptionHelp {
   readonly help: string;
 }
 
-const kebab = (key: string): string => key.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
+const kebab = (key: string): string => key.replace(/[A-Z]/g, letter => `-${letter.toLowerCase()}`);
 
 /** The directory's variable is the clients' too, and older than this schema: `proto/paths.ts`. */
 const envExceptions: Partial<Record<ConfigKey, string>> = { socketDirectory: 'KVSPAN_SOCKET_DIR' };
@@ -75,7 +119,7 @@ export const envName = (key: ConfigKey): string =>
 export const flagName = (key: ConfigKey): string => `--${kebab(key)}`;
 
 /** One line per setting, for a command line to be made of. */
-export const optionList: readonly OptionHelp[] = configKeys.map((key) => ({
+export const optionList: readonly OptionHelp[] = configKeys.map(key => ({
   key,
   flag: `${flagName(key)} <value>`,
   env: envName(key),

@@ -3,7 +3,8 @@
 /** Bytes, or a share of a whole that is not known yet (the device, the pool). */
 export type Size = { readonly bytes: bigint } | { readonly percent: number };
 
-export const SIZE_FORMS = 'bytes ("4294967296"), a size with a unit ("512MiB", "40GiB", "1.5TiB") or a share ("80%")';
+export const SIZE_FORMS =
+  'bytes ("4294967296"), a size with a unit ("512MiB", "40GiB", "1.5TiB") or a share ("80%")';
 
 const unitBytes: Readonly<Record<string, bigint>> = {
   '': 1n,
@@ -32,7 +33,8 @@ export function parseSize(text: string): Size | null {
   const [, whole = '', fraction = '', unitName = ''] = match;
   const unit = unitBytes[unitName] ?? 1n;
   if (fraction !== '' && unit === 1n) return null;
-  const bytes = BigInt(whole) * unit + (BigInt(fraction || '0') * unit) / 10n ** BigInt(fraction.length);
+  const bytes =
+    BigInt(whole) * unit + (BigInt(fraction || '0') * unit) / 10n ** BigInt(fraction.length);
   return bytes > 0n && bytes < 2n ** 63n ? { bytes } : null;
 }
 
@@ -47,7 +49,7 @@ const unitsDescending = ['TiB', 'GiB', 'MiB', 'KiB'] as const;
 
 /** For people: "4.0 GiB". */
 export function showBytes(bytes: bigint): string {
-  const unit = unitsDescending.find((name) => bytes >= (unitBytes[name] ?? 1n));
+  const unit = unitsDescending.find(name => bytes >= (unitBytes[name] ?? 1n));
   if (unit === undefined) return `${bytes} B`;
   return `${(Number(bytes) / Number(unitBytes[unit])).toFixed(1)} ${unit}`;
 }

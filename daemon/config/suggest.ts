@@ -25,8 +25,8 @@ const plain = (name: string): string => name.toLowerCase().replace(/[-_]/g, '');
 export function nearest(given: string, known: readonly string[]): Suggestion | null {
   const farthest = Math.max(2, Math.floor(given.length / 3));
   const ranked = known
-    .map((name) => ({ name, distance: editDistance(plain(given), plain(name)) }))
-    .sort((a, b) => a.distance - b.distance);
+    .map(name => ({ name, distance: editDistance(plain(given), plain(name)) }))
+    .toSorted((a, b) => a.distance - b.distance);
   const best = ranked[0];
   return best !== undefined && best.distance <= farthest ? best : null;
 }

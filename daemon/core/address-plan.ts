@@ -29,7 +29,9 @@ export class AddressPlan {
 
   /** The largest range in one piece. */
   largestFreeBytes(): Bytes {
-    return bytes(this.free.reduce((largest, range) => (range.size > largest ? range.size : largest), 0n));
+    return bytes(
+      this.free.reduce((largest, range) => (range.size > largest ? range.size : largest), 0n),
+    );
   }
 
   /**
@@ -38,7 +40,7 @@ export class AddressPlan {
    */
   allocate(size: Bytes, wanted: Address): Address {
     if (wanted !== 0n && this.isFree(wanted, size)) return this.take(wanted, size);
-    const fit = this.free.find((range) => range.size >= size);
+    const fit = this.free.find(range => range.size >= size);
     if (fit === undefined) throw this.exhausted(size);
     return this.take(address(fit.base), size);
   }
@@ -65,7 +67,7 @@ export class AddressPlan {
       { base: range.base, size: base - range.base },
       { base: base + size, size: range.base + range.size - (base + size) },
     ];
-    this.free.splice(index, 1, ...pieces.filter((piece) => piece.size > 0n));
+    this.free.splice(index, 1, ...pieces.filter(piece => piece.size > 0n));
     this.freeTotal -= size;
     return base;
   }
@@ -75,7 +77,10 @@ export class AddressPlan {
     const index = this.indexAfter(base);
     const before = this.free[index - 1];
     const after = this.free[index];
-    if ((before !== undefined && before.base + before.size > base) || (after !== undefined && after.base < base + size)) {
+    if (
+      (before !== undefined && before.base + before.size > base) ||
+      (after !== undefined && after.base < base + size)
+    ) {
       throw new KvspanError('INTERNAL', `address plan: ${base} + ${size} given back twice`);
     }
     const joinsBefore = before !== undefined && before.base + before.size === base;
@@ -83,7 +88,10 @@ export class AddressPlan {
     const start = joinsBefore ? before.base : base;
     const end = joinsAfter ? after.base + after.size : base + size;
     const from = joinsBefore ? index - 1 : index;
-    this.free.splice(from, Number(joinsBefore) + Number(joinsAfter), { base: start, size: end - start });
+    this.free.splice(from, Number(joinsBefore) + Number(joinsAfter), {
+      base: start,
+      size: end - start,
+    });
     this.freeTotal += size;
   }
 
@@ -94,13 +102,19 @@ export class AddressPlan {
     for (const range of this.free) {
       const aligned = range.base % PAGE_BYTES === 0n && range.size % PAGE_BYTES === 0n;
       if (range.size <= 0n || range.base <= end || !aligned) {
-        throw new KvspanError('INTERNAL', `address plan: bad free range ${range.base} + ${range.size}`);
+        throw new KvspanError(
+          'INTERNAL',
+          `address plan: bad free range ${range.base} + ${range.size}`,
+        );
       }
       end = range.base + range.size;
       total += range.size;
     }
     if (end > this.base + this.size || total !== this.freeTotal) {
-      throw new KvspanError('INTERNAL', `address plan: ${total} bytes free, the books say ${this.freeTotal}`);
+      throw new KvspanError(
+        'INTERNAL',
+        `address plan: ${total} bytes free, the books say ${this.freeTotal}`,
+      );
     }
   }
 

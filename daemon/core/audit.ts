@@ -17,11 +17,23 @@ export function audit({ limits, pool, sessions, caches }: Audited): void {
   for (const session of all) auditSession(session, pool);
   const held = all.reduce((total, session) => total + session.heldBytes, 0n);
   const count = all.reduce((total, session) => total + session.extents.size, 0);
-  expect(held === pool.usedBytes, `sessions hold ${held} bytes, the pool has ${pool.usedBytes} in use`);
-  expect(count === pool.extents.count, `sessions hold ${count} extents, the table has ${pool.extents.count}`);
-  expect(pool.usedBytes <= pool.totalBytes, `${pool.usedBytes} of ${pool.totalBytes} bytes are in use`);
+  expect(
+    held === pool.usedBytes,
+    `sessions hold ${held} bytes, the pool has ${pool.usedBytes} in use`,
+  );
+  expect(
+    count === pool.extents.count,
+    `sessions hold ${count} extents, the table has ${pool.extents.count}`,
+  );
+  expect(
+    pool.usedBytes <= pool.totalBytes,
+    `${pool.usedBytes} of ${pool.totalBytes} bytes are in use`,
+  );
   const balance = pool.grantedBytes + pool.adoptedBytes - pool.returnedBytes;
-  expect(balance === pool.usedBytes, `${balance} bytes never came back, the pool has ${pool.usedBytes} in use`);
+  expect(
+    balance === pool.usedBytes,
+    `${balance} bytes never came back, the pool has ${pool.usedBytes} in use`,
+  );
   auditAddresses(all, caches, limits);
 }
 
@@ -31,28 +43,52 @@ function auditSession(session: Session, pool: Pool): void {
   for (const extent of session.extents) {
     held += extent.bytes;
     expect(pool.extents.has(extent.id), `${name}: extent ${extent.id} is not in the table`);
-    expect(extent.grant === null || session.inFlight.get(extent.grant.id) === extent.grant, `${name}: extent ${extent.id} is of no grant`);
-    expect(!extent.returned || extent.grant !== null, `${name}: extent ${extent.id} was returned and is charged`);
+    expect(
+      extent.grant === null || session.inFlight.get(extent.grant.id) === extent.grant,
+      `${name}: extent ${extent.id} is of no grant`,
+    );
+    expect(
+      !extent.returned || extent.grant !== null,
+      `${name}: extent ${extent.id} was returned and is charged`,
+    );
   }
-  expect(held === session.heldBytes, `${name}: its extents are ${held} bytes, its account says ${session.heldBytes}`);
-  expect(session.state === 'open' || session.waiting.length === 0, `${name}: is ${session.state} and waits`);
-  expect(session.state !== 'exited' || session.inFlight.size > 0, `${name}: has exited and is remembered`);
+  expect(
+    held === session.heldBytes,
+    `${name}: its extents are ${held} bytes, its account says ${session.heldBytes}`,
+  );
+  expect(
+    session.state === 'open' || session.waiting.length === 0,
+    `${name}: is ${session.state} and waits`,
+  );
+  expect(
+    session.state !== 'exited' || session.inFlight.size > 0,
+    `${name}: has exited and is remembered`,
+  );
 }
 
 function auditAddresses(sessions: readonly Session[], caches: CacheBook, limits: Limits): void {
-  const all = sessions.flatMap((session) => [...session.caches.values()]);
+  const all = sessions.flatMap(session => [...session.caches.values()]);
   expect(all.length === caches.count, `${all.length} caches, the book has ${caches.count}`);
-  const plans = all.filter((cache) => cache.planned).map((cache) => cache.plan);
+  const plans = all.filter(cache => cache.planned).map(cache => cache.plan);
   plans.sort((a, b) => (a.baseAddress < b.baseAddress ? -1 : 1));
   let [end, taken]: [bigint, bigint] = [limits.addressPlanBase, 0n];
   for (const plan of plans) {
-    expect(plan.baseAddress >= end, `the cache at ${plan.baseAddress} overlaps what ends at ${end}`);
+    expect(
+      plan.baseAddress >= end,
+      `the cache at ${plan.baseAddress} overlaps what ends at ${end}`,
+    );
     end = plan.baseAddress + plan.totalBytes;
     taken += plan.totalBytes;
   }
-  expect(end <= limits.addressPlanBase + limits.addressPlanBytes, `a cache ends at ${end}, past the plan`);
+  expect(
+    end <= limits.addressPlanBase + limits.addressPlanBytes,
+    `a cache ends at ${end}, past the plan`,
+  );
   const { freeBytes } = caches.addresses;
-  expect(taken + freeBytes === limits.addressPlanBytes, `${taken} bytes of addresses taken and ${freeBytes} free are not the plan`);
+  expect(
+    taken + freeBytes === limits.addressPlanBytes,
+    `${taken} bytes of addresses taken and ${freeBytes} free are not the plan`,
+  );
   caches.addresses.check();
 }
 

@@ -8,8 +8,19 @@ import { Pool } from './pool.js';
 import { sessionQuota } from './quota.js';
 import { SessionTable, type Session } from './sessions.js';
 import {
-  bytes, sessionId, type Address, type Bytes, type CacheGeometry, type CacheId, type Effect, type ExtentId,
-  type GrantId, type Instant, type Limits, type Peer, type SessionId,
+  bytes,
+  sessionId,
+  type Address,
+  type Bytes,
+  type CacheGeometry,
+  type CacheId,
+  type Effect,
+  type ExtentId,
+  type GrantId,
+  type Instant,
+  type Limits,
+  type Peer,
+  type SessionId,
 } from './types.js';
 import type { CacheView, GrantRequest, PoolView, Returned, SessionView } from './views.js';
 
@@ -32,7 +43,12 @@ export class Books {
     checkLimits(limits);
     this.pools = new Pool(limits.poolBytes, epoch);
     this.cacheBook = new CacheBook(limits);
-    this.desk = new GrantDesk(limits, this.pools, this.table, sessionQuota(limits.sessionLimitBytes));
+    this.desk = new GrantDesk(
+      limits,
+      this.pools,
+      this.table,
+      sessionQuota(limits.sessionLimitBytes),
+    );
   }
 
   openSession(peer: Peer, now: Instant): SessionId {
@@ -40,17 +56,33 @@ export class Books {
     const { sessionsMax } = this.limits;
     // Closed sessions count until their process exits: else one process could open any number.
     if (this.table.count >= sessionsMax) {
-      throw new KvspanError('SESSION_LIMIT', `sessions: ${this.table.count} are open or not yet exited, allowed: ${sessionsMax}`);
+      throw new KvspanError(
+        'SESSION_LIMIT',
+        `sessions: ${this.table.count} are open or not yet exited, allowed: ${sessionsMax}`,
+      );
     }
     const id = sessionId((this.lastSession += 1n));
     this.table.add({
-      id, peer: { ...peer }, openedAt: now, state: 'open', heldBytes: bytes(0n), extents: new Set(),
-      inFlight: new Map(), waiting: [], caches: new Map(), askedBack: null,
+      id,
+      peer: { ...peer },
+      openedAt: now,
+      state: 'open',
+      heldBytes: bytes(0n),
+      extents: new Set(),
+      inFlight: new Map(),
+      waiting: [],
+      caches: new Map(),
+      askedBack: null,
     });
     return id;
   }
 
-  createCache(id: SessionId, geometry: CacheGeometry, name: string, wantedBase: Address): CacheView {
+  createCache(
+    id: SessionId,
+    geometry: CacheGeometry,
+    name: string,
+    wantedBase: Address,
+  ): CacheView {
     const session = this.table.open(id);
     this.refuseWhenDraining();
     return cacheView(this.cacheBook.create(session, geometry, name, wantedBase));
@@ -70,7 +102,11 @@ export class Books {
     return this.desk.request(session, request, now);
   }
 
-  cancelGrant(id: SessionId, grant: GrantId, now: Instant): { cancelled: boolean; effects: Effect[] } {
+  cancelGrant(
+    id: SessionId,
+    grant: GrantId,
+    now: Instant,
+  ): { cancelled: boolean; effects: Effect[] } {
     const effects = this.desk.cancel(this.table.open(id), grant, now);
     return { cancelled: effects !== null, effects: effects ?? [] };
   }
@@ -82,7 +118,11 @@ export class Books {
     return this.desk.follow(session, now);
   }
 
-  returnExtents(id: SessionId, ids: readonly ExtentId[], now: Instant): { returned: Returned; effects: Effect[] } {
+  returnExtents(
+    id: SessionId,
+    ids: readonly ExtentId[],
+    now: Instant,
+  ): { returned: Returned; effects: Effect[] } {
     const session = this.table.living(id);
     const extents = this.ownedOnce(session, ids);
     for (const extent of extents) this.pools.giveBack(extent);
@@ -119,7 +159,7 @@ export class Books {
     const dismissed = session.state === 'open' ? this.desk.dismiss(session) : [];
     session.state = 'exited';
     // What is in flight stays charged: the daemon itself still holds it.
-    for (const extent of [...session.extents]) {
+    for (const extent of session.extents) {
       if (extent.grant === null) this.pools.giveBack(extent);
     }
     this.cacheBook.destroyAll(session);
@@ -141,12 +181,22 @@ export class Books {
   }
 
   pool(): PoolView {
-    const { totalBytes, usedBytes, freeBytes, extents, grantedCount, grantedBytes, returnedBytes } = this.pools;
+    const { totalBytes, usedBytes, freeBytes, extents, grantedCount, grantedBytes, returnedBytes } =
+      this.pools;
     const { waitingCount, waitingBytes, refusedCount } = this.desk;
     return {
-      poolBytes: totalBytes, usedBytes, freeBytes, extentCount: extents.count, sessionCount: this.table.count,
-      cacheCount: this.cacheBook.count, waitingGrantCount: waitingCount, waitingBytes: bytes(waitingBytes),
-      grantedCount, refusedCount, grantedBytes: bytes(grantedBytes), returnedBytes: bytes(returnedBytes),
+      poolBytes: totalBytes,
+      usedBytes,
+      freeBytes,
+      extentCount: extents.count,
+      sessionCount: this.table.count,
+      cacheCount: this.cacheBook.count,
+      waitingGrantCount: waitingCount,
+      waitingBytes: bytes(waitingBytes),
+      grantedCount,
+      refusedCount,
+      grantedBytes: bytes(grantedBytes),
+      returnedBytes: bytes(returnedBytes),
     };
   }
 
@@ -155,12 +205,12 @@ export class Books {
   }
 
   sessions(): SessionView[] {
-    return Array.from(this.table, (session) => this.view(session));
+    return Array.from(this.table, session => this.view(session));
   }
 
   caches(id: SessionId | null): CacheView[] {
     const sessions = id === null ? [...this.table] : [this.table.any(id)];
-    return sessions.flatMap((session) => Array.from(session.caches.values(), cacheView));
+    return sessions.flatMap(session => Array.from(session.caches.values(), cacheView));
   }
 
   check(): void {
@@ -174,7 +224,11 @@ export class Books {
     for (const id of ids) {
       const extent = this.pools.extents.ownedBy(session, id);
       if (extents.has(extent)) {
-        throw new KvspanError('EXTENT_RETURNED', `extent_ids: extent ${id} stands twice in one return`, { field: 'extent_ids' });
+        throw new KvspanError(
+          'EXTENT_RETURNED',
+          `extent_ids: extent ${id} stands twice in one return`,
+          { field: 'extent_ids' },
+        );
       }
       extents.add(extent);
     }
@@ -184,13 +238,20 @@ export class Books {
   private view(session: Session): SessionView {
     const { id, peer, openedAt, heldBytes } = session;
     return {
-      id, peer, openedAt, heldBytes, state: session.state === 'open' ? 'open' : 'lingering',
-      limitBytes: this.desk.limitOf(session), extentCount: session.extents.size,
-      cacheCount: session.caches.size, waitingGrantCount: session.waiting.length,
+      id,
+      peer,
+      openedAt,
+      heldBytes,
+      state: session.state === 'open' ? 'open' : 'lingering',
+      limitBytes: this.desk.limitOf(session),
+      extentCount: session.extents.size,
+      cacheCount: session.caches.size,
+      waitingGrantCount: session.waiting.length,
     };
   }
 
   private refuseWhenDraining(): void {
-    if (this.draining) throw new KvspanError('DRAINING', 'the daemon is shutting down: nothing new is given out');
+    if (this.draining)
+      throw new KvspanError('DRAINING', 'the daemon is shutting down: nothing new is given out');
   }
 }

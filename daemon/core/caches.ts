@@ -4,7 +4,14 @@ import { checkGeometry, planSizes } from './geometry.js';
 import { ADDRESS_END, CACHE_NAME_MAX } from './limits.js';
 import type { Session } from './sessions.js';
 import {
-  PAGE_BYTES, address, cacheId, type Address, type CacheGeometry, type CacheId, type CachePlan, type Limits,
+  PAGE_BYTES,
+  address,
+  cacheId,
+  type Address,
+  type CacheGeometry,
+  type CacheId,
+  type CachePlan,
+  type Limits,
 } from './types.js';
 import type { CacheView } from './views.js';
 
@@ -38,11 +45,21 @@ export class CacheBook {
     checkBase('wanted_base_address', wanted);
     const { cachesPerSessionMax } = this.limits;
     if (session.caches.size >= cachesPerSessionMax) {
-      throw new KvspanError('CACHE_LIMIT', `caches: session ${session.id} has ${session.caches.size}, allowed: ${cachesPerSessionMax}`);
+      throw new KvspanError(
+        'CACHE_LIMIT',
+        `caches: session ${session.id} has ${session.caches.size}, allowed: ${cachesPerSessionMax}`,
+      );
     }
     const sizes = planSizes(geometry);
     const plan = { baseAddress: this.addresses.allocate(sizes.totalBytes, wanted), ...sizes };
-    const cache = { id: cacheId(++this.lastId), session, name, geometry: { ...geometry }, plan, planned: true };
+    const cache = {
+      id: cacheId(++this.lastId),
+      session,
+      name,
+      geometry: { ...geometry },
+      plan,
+      planned: true,
+    };
     session.caches.set(cache.id, cache);
     this.total += 1;
     return cache;
@@ -65,7 +82,11 @@ export class CacheBook {
     const planned = this.addresses.touches(base, totalBytes);
     if (planned && !this.addresses.isFree(base, totalBytes)) {
       if (cache.planned) this.addresses.take(baseAddress, totalBytes);
-      throw badField('actual_base_address', base, 'addresses that no other cache has, within the plan or outside it');
+      throw badField(
+        'actual_base_address',
+        base,
+        'addresses that no other cache has, within the plan or outside it',
+      );
     }
     if (planned) this.addresses.take(base, totalBytes);
     cache.planned = planned;
@@ -87,7 +108,11 @@ export class CacheBook {
     const cache = session.caches.get(id);
     // Another session's cache is as unknown as none: ids are no secret, but nobody else's business.
     if (cache === undefined) {
-      throw new KvspanError('CACHE_UNKNOWN', `cache_id: session ${session.id} has no cache ${String(id)}`, { field: 'cache_id' });
+      throw new KvspanError(
+        'CACHE_UNKNOWN',
+        `cache_id: session ${session.id} has no cache ${String(id)}`,
+        { field: 'cache_id' },
+      );
     }
     return cache;
   }
@@ -102,18 +127,29 @@ export class CacheBook {
     for (const other of cache.session.caches.values()) {
       const { baseAddress, totalBytes } = other.plan;
       if (other !== cache && base < baseAddress + totalBytes && end > baseAddress) {
-        throw badField('actual_base_address', base, `addresses apart from those of cache ${other.id}`);
+        throw badField(
+          'actual_base_address',
+          base,
+          `addresses apart from those of cache ${other.id}`,
+        );
       }
     }
   }
 }
 
 function checkName(name: string): void {
-  if (typeof name === 'string' && name.length <= CACHE_NAME_MAX && /^[\x20-\x7e]*$/.test(name)) return;
+  if (typeof name === 'string' && name.length <= CACHE_NAME_MAX && /^[\x20-\x7e]*$/.test(name))
+    return;
   throw badField('name', name, `at most ${CACHE_NAME_MAX} bytes of printable ASCII`);
 }
 
 export function cacheView(cache: Cache): CacheView {
   const { id, session, name, geometry, plan } = cache;
-  return { id, session: session.id, name, geometry, plan: { ...plan, baseAddress: address(plan.baseAddress) } };
+  return {
+    id,
+    session: session.id,
+    name,
+    geometry,
+    plan: { ...plan, baseAddress: address(plan.baseAddress) },
+  };
 }

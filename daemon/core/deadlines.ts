@@ -17,7 +17,7 @@ export class Deadlines {
   depart(): void {
     this.departed += 1;
     if (this.departed * 2 <= this.heap.length + SLACK) return;
-    const living = this.heap.filter((waiter) => !waiter.gone);
+    const living = this.heap.filter(waiter => !waiter.gone);
     this.heap = [];
     this.departed = 0;
     for (const waiter of living) this.push(waiter);

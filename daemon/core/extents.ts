@@ -1,7 +1,14 @@
 import { KvspanError, badField } from '../../proto/errors.js';
 import type { Session } from './sessions.js';
 import {
-  EXTENT_ORDER_MAX, PAGE_BYTES, UINT64_MAX, bytes, extentId, type Bytes, type ExtentId, type GrantId,
+  EXTENT_ORDER_MAX,
+  PAGE_BYTES,
+  UINT64_MAX,
+  bytes,
+  extentId,
+  type Bytes,
+  type ExtentId,
+  type GrantId,
 } from './types.js';
 
 /** An id is `epoch << 40 | counter`, so that the ids of another run of the daemon are told apart. */
@@ -58,7 +65,8 @@ export class ExtentTable {
 
   nextId(): ExtentId {
     // At ten thousand extents a second the counter lasts three years.
-    if (this.counter + 1n >= COUNTER_END) throw new KvspanError('INTERNAL', 'extent ids of this daemon run are used up');
+    if (this.counter + 1n >= COUNTER_END)
+      throw new KvspanError('INTERNAL', 'extent ids of this daemon run are used up');
     this.counter += 1n;
     return extentId((this.epoch << COUNTER_BITS) | this.counter);
   }
@@ -79,22 +87,35 @@ export class ExtentTable {
     const extent = this.owned.get(id);
     if (extent === undefined) throw this.nobodys(id);
     if (extent.session !== session) {
-      throw new KvspanError('EXTENT_FOREIGN', `extent_ids: extent ${id} is not of session ${session.id}`, { field: 'extent_ids' });
+      throw new KvspanError(
+        'EXTENT_FOREIGN',
+        `extent_ids: extent ${id} is not of session ${session.id}`,
+        { field: 'extent_ids' },
+      );
     }
     if (extent.returned) throw returnedBefore(id);
     return extent;
   }
 
   private nobodys(id: ExtentId): KvspanError {
-    const issued = typeof id === 'bigint' && this.isOwnEpoch(id) && id !== this.epoch << COUNTER_BITS
-      && (id & (COUNTER_END - 1n)) <= this.counter;
+    const issued =
+      typeof id === 'bigint' &&
+      this.isOwnEpoch(id) &&
+      id !== this.epoch << COUNTER_BITS &&
+      (id & (COUNTER_END - 1n)) <= this.counter;
     if (issued) return returnedBefore(id);
-    return new KvspanError('EXTENT_UNKNOWN', `extent_ids: no extent ${String(id)} was granted by this daemon`, { field: 'extent_ids' });
+    return new KvspanError(
+      'EXTENT_UNKNOWN',
+      `extent_ids: no extent ${String(id)} was granted by this daemon`,
+      { field: 'extent_ids' },
+    );
   }
 }
 
 function returnedBefore(id: ExtentId): KvspanError {
-  return new KvspanError('EXTENT_RETURNED', `extent_ids: extent ${id} was returned before`, { field: 'extent_ids' });
+  return new KvspanError('EXTENT_RETURNED', `extent_ids: extent ${id} was returned before`, {
+    field: 'extent_ids',
+  });
 }
 
 export interface AdoptedSpec {
@@ -107,8 +128,10 @@ export function checkAdopted(table: ExtentTable, specs: readonly AdoptedSpec[]):
   const seen = new Set<ExtentId>();
   let total = 0n;
   for (const { id, order } of specs) {
-    if (typeof id !== 'bigint' || id <= 0n || id > UINT64_MAX) throw badField('extent_ids', id, `1..${UINT64_MAX}`);
-    if (table.isOwnEpoch(id)) throw badField('extent_ids', id, 'extents of an earlier daemon, not of this one');
+    if (typeof id !== 'bigint' || id <= 0n || id > UINT64_MAX)
+      throw badField('extent_ids', id, `1..${UINT64_MAX}`);
+    if (table.isOwnEpoch(id))
+      throw badField('extent_ids', id, 'extents of an earlier daemon, not of this one');
     if (seen.has(id)) throw badField('extent_ids', id, 'each extent once');
     if (table.has(id)) throw badField('extent_ids', id, 'extents that no session has adopted yet');
     if (!Number.isInteger(order) || order < 0 || order > EXTENT_ORDER_MAX) {

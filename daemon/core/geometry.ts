@@ -1,6 +1,20 @@
 import { badField } from '../../proto/errors.js';
-import { HEAD_DIM_MAX, KV_HEADS_MAX, LAYERS_MAX, MAX_TOKENS_MAX, SLOTS_MAX, integerField } from './limits.js';
-import { PAGE_BYTES, bytes, type Bytes, type CacheGeometry, type Dtype, type Layout } from './types.js';
+import {
+  HEAD_DIM_MAX,
+  KV_HEADS_MAX,
+  LAYERS_MAX,
+  MAX_TOKENS_MAX,
+  SLOTS_MAX,
+  integerField,
+} from './limits.js';
+import {
+  PAGE_BYTES,
+  bytes,
+  type Bytes,
+  type CacheGeometry,
+  type Dtype,
+  type Layout,
+} from './types.js';
 
 const elementBytes: Readonly<Record<Dtype, bigint>> = {
   bf16: 2n,
@@ -52,7 +66,10 @@ export function planSizes(geometry: CacheGeometry): PlanSizes {
   const laneCount = layerMajor ? 2 * geometry.layers : 1;
   const vectorsPerRow = layerMajor ? 1n : geometry.layout === 'latent' ? layers : 2n * layers;
   const row = vectorsPerRow * vector;
-  const slotStride = roundUp(BigInt(geometry.maxTokens) * row, leastCommonMultiple(row, PAGE_BYTES));
+  const slotStride = roundUp(
+    BigInt(geometry.maxTokens) * row,
+    leastCommonMultiple(row, PAGE_BYTES),
+  );
   const laneStride = BigInt(geometry.slots) * slotStride;
   return {
     totalBytes: bytes(BigInt(laneCount) * laneStride),

@@ -26,7 +26,7 @@ export class GrantDesk {
     private readonly sessions: SessionTable,
     private readonly quota: QuotaPolicy,
   ) {
-    this.line = new WaitingLine((waiter) => this.quotaFit(waiter.session, waiter.order) !== null);
+    this.line = new WaitingLine(waiter => this.quotaFit(waiter.session, waiter.order) !== null);
     this.rounds = new ReclaimRounds(sessions);
   }
 
@@ -65,7 +65,8 @@ export class GrantDesk {
 
   settle(session: Session, id: GrantId, importedCount: number): void {
     const grant = session.inFlight.get(id);
-    if (grant === undefined) throw badField('grant_id', id, `a grant in flight of session ${session.id}`);
+    if (grant === undefined)
+      throw badField('grant_id', id, `a grant in flight of session ${session.id}`);
     integerField('importedCount', importedCount, 0, grant.extents.length);
     this.pool.settle(grant, importedCount);
   }
@@ -79,9 +80,15 @@ export class GrantDesk {
     const first = session.waiting[0]?.order;
     const spokenFor = first !== undefined && this.quotaFit(session, first) !== null;
     if (left < 0n || (spokenFor && fit(first, left, this.limits.extentsPerGrantMax) === null)) {
-      throw this.shortage(session, 'QUOTA_EXHAUSTED', wantedBytes, spokenFor ? 'a grant of the session waits' : '');
+      throw this.shortage(
+        session,
+        'QUOTA_EXHAUSTED',
+        wantedBytes,
+        spokenFor ? 'a grant of the session waits' : '',
+      );
     }
-    if (wantedBytes > this.pool.freeBytes) throw this.shortage(session, 'POOL_EXHAUSTED', wantedBytes, '');
+    if (wantedBytes > this.pool.freeBytes)
+      throw this.shortage(session, 'POOL_EXHAUSTED', wantedBytes, '');
   }
 
   reclaimReported(session: Session, reclaim: bigint): void {
@@ -94,14 +101,18 @@ export class GrantDesk {
     // From the last to the first, so that none of them comes to the head of the line meanwhile.
     for (const waiter of waiters.toReversed()) this.line.leave(waiter);
     this.rounds.dismiss(session);
-    return waiters.map((waiter) => cancelled(waiter, 'its session was closed'));
+    return waiters.map(waiter => cancelled(waiter, 'its session was closed'));
   }
 
   /** Refuses those whose time is over; in the order in which it was. */
   expire(now: Instant): Effect[] {
     const effects: Effect[] = [];
     const holders = this.holdersOnce();
-    for (let waiter = this.line.firstToExpire(); waiter !== null && waiter.deadline <= now; waiter = this.line.firstToExpire()) {
+    for (
+      let waiter = this.line.firstToExpire();
+      waiter !== null && waiter.deadline <= now;
+      waiter = this.line.firstToExpire()
+    ) {
       const { session, order } = waiter;
       const error = this.refusal(session, order, `waited ${order.waitMs} ms`, holders());
       this.line.leave(waiter);
@@ -118,11 +129,21 @@ export class GrantDesk {
   }
 
   drain(now: Instant): Effect[] {
-    const waiters = [...this.sessions].flatMap((session) => session.waiting).sort((a, b) => a.sequence - b.sequence);
+    const waiters = [...this.sessions]
+      .flatMap(session => session.waiting)
+      .toSorted((a, b) => a.sequence - b.sequence);
     for (const waiter of waiters.toReversed()) this.line.leave(waiter);
     this.refusedCount += BigInt(waiters.length);
-    const error = new KvspanError('DRAINING', 'the daemon is shutting down: the grant will not be met');
-    const effects: Effect[] = waiters.map(({ session, order }) => ({ kind: 'refuse', session: session.id, grant: order.grant, error }));
+    const error = new KvspanError(
+      'DRAINING',
+      'the daemon is shutting down: the grant will not be met',
+    );
+    const effects: Effect[] = waiters.map(({ session, order }) => ({
+      kind: 'refuse',
+      session: session.id,
+      grant: order.grant,
+      error,
+    }));
     return [...effects, ...this.serve(now)];
   }
 
@@ -141,7 +162,10 @@ export class GrantDesk {
   check(): void {
     const { head } = this.line;
     if (head !== null && this.fitNow(head.session, head.order) !== null) {
-      throw new KvspanError('INTERNAL', `ledger: grant ${head.order.grant} of session ${head.session.id} waits for memory that is free`);
+      throw new KvspanError(
+        'INTERNAL',
+        `ledger: grant ${head.order.grant} of session ${head.session.id} waits for memory that is free`,
+      );
     }
     this.line.check(this.sessions);
   }
@@ -182,11 +206,16 @@ export class GrantDesk {
   private checkUnused(session: Session, grant: GrantId): void {
     const { grantsInFlightMax } = this.limits;
     if (session.inFlight.has(grant) || this.line.find(session, grant) !== null) {
-      throw new KvspanError('GRANT_DUPLICATE', `grant_id: grant ${grant} is in flight already`, { field: 'grant_id' });
+      throw new KvspanError('GRANT_DUPLICATE', `grant_id: grant ${grant} is in flight already`, {
+        field: 'grant_id',
+      });
     }
     const count = session.inFlight.size + session.waiting.length;
     if (count >= grantsInFlightMax) {
-      throw new KvspanError('GRANT_LIMIT', `grants: ${count} of session ${session.id} are in flight, allowed: ${grantsInFlightMax}`);
+      throw new KvspanError(
+        'GRANT_LIMIT',
+        `grants: ${count} of session ${session.id} are in flight, allowed: ${grantsInFlightMax}`,
+      );
     }
   }
 
@@ -204,11 +233,23 @@ export class GrantDesk {
     }
   }
 
-  private refusal(session: Session, order: GrantOrder, remark: string, holders?: readonly Holder[]): KvspanError {
+  private refusal(
+    session: Session,
+    order: GrantOrder,
+    remark: string,
+    holders?: readonly Holder[],
+  ): KvspanError {
     this.refusedCount += 1n;
     const first = session.waiting[0]?.order ?? order;
-    const byQuota = this.quotaFit(session, order) === null || this.quotaFit(session, first) === null;
-    return this.shortage(session, byQuota ? 'QUOTA_EXHAUSTED' : 'POOL_EXHAUSTED', order.askedBytes, remark, holders);
+    const byQuota =
+      this.quotaFit(session, order) === null || this.quotaFit(session, first) === null;
+    return this.shortage(
+      session,
+      byQuota ? 'QUOTA_EXHAUSTED' : 'POOL_EXHAUSTED',
+      order.askedBytes,
+      remark,
+      holders,
+    );
   }
 
   private shortage(
@@ -225,7 +266,8 @@ export class GrantDesk {
   }
 
   private placeInLine(session: Session): string {
-    if (session.waiting.length > 0) return `${session.waiting.length} grants of the session wait before it`;
+    if (session.waiting.length > 0)
+      return `${session.waiting.length} grants of the session wait before it`;
     return this.line.head === null ? '' : `${this.line.count} grants wait before it`;
   }
 

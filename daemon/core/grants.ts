@@ -1,7 +1,16 @@
 import { badField } from '../../proto/errors.js';
 import { orderBytes } from './extents.js';
 import { integerField } from './limits.js';
-import { EXTENT_ORDER_MAX, PAGE_BYTES, UINT64_MAX, bytes, type Bytes, type GrantId, type Limits, type OrderCounts } from './types.js';
+import {
+  EXTENT_ORDER_MAX,
+  PAGE_BYTES,
+  UINT64_MAX,
+  bytes,
+  type Bytes,
+  type GrantId,
+  type Limits,
+  type OrderCounts,
+} from './types.js';
 import type { GrantRequest } from './views.js';
 
 /** A valid request, with its sums. */
@@ -18,30 +27,46 @@ export interface GrantOrder {
 /** Throws INVALID_ARGUMENT that names the first field out of its range. */
 export function checkGrantRequest(request: GrantRequest, limits: Limits): GrantOrder {
   const { grant, minimumBytes, waitMs } = request;
-  if (typeof grant !== 'bigint' || grant <= 0n || grant > UINT64_MAX) throw badField('grant_id', grant, `1..${UINT64_MAX}`);
+  if (typeof grant !== 'bigint' || grant <= 0n || grant > UINT64_MAX)
+    throw badField('grant_id', grant, `1..${UINT64_MAX}`);
   const counts = checkCounts(request.counts, limits.extentsPerGrantMax);
   const askedBytes = sum(counts);
   if (typeof minimumBytes !== 'bigint' || minimumBytes < 0n || minimumBytes > askedBytes) {
     throw badField('minimum_bytes', minimumBytes, `0..${askedBytes}, the bytes asked`);
   }
   integerField('wait_ms', waitMs, 0, limits.grantWaitMsMax);
-  return { grant, counts, askedBytes, neededBytes: minimumBytes === 0n ? askedBytes : minimumBytes, waitMs };
+  return {
+    grant,
+    counts,
+    askedBytes,
+    neededBytes: minimumBytes === 0n ? askedBytes : minimumBytes,
+    waitMs,
+  };
 }
 
 function checkCounts(given: OrderCounts, extentsMax: number): OrderCounts {
   const orderCount = EXTENT_ORDER_MAX + 1;
   if (!Array.isArray(given) || given.length > orderCount) {
-    throw badField('order_counts', Array.isArray(given) ? `${given.length} entries` : given, `at most ${orderCount} entries`);
+    throw badField(
+      'order_counts',
+      Array.isArray(given) ? `${given.length} entries` : given,
+      `at most ${orderCount} entries`,
+    );
   }
-  const counts = Array.from({ length: orderCount }, (_, order) => (order < given.length ? (given[order] as number) : 0));
+  const counts = Array.from({ length: orderCount }, (_, order) =>
+    order < given.length ? (given[order] as number) : 0,
+  );
   counts.forEach((count, order) => integerField(`order_counts[${order}]`, count, 0, extentsMax));
   const extentCount = counts.reduce((total, count) => total + count, 0);
-  if (extentCount < 1 || extentCount > extentsMax) throw badField('order_counts', `${extentCount} extents`, `1..${extentsMax} extents`);
+  if (extentCount < 1 || extentCount > extentsMax)
+    throw badField('order_counts', `${extentCount} extents`, `1..${extentsMax} extents`);
   return counts;
 }
 
 export function sum(counts: OrderCounts): Bytes {
-  return bytes(counts.reduce((total, count, order) => total + BigInt(count) * orderBytes(order), 0n));
+  return bytes(
+    counts.reduce((total, count, order) => total + BigInt(count) * orderBytes(order), 0n),
+  );
 }
 
 /**
@@ -49,7 +74,11 @@ export function sum(counts: OrderCounts): Bytes {
  * the order needs, or null. Cut down, it takes the largest extents first; an extent that does not
  * fit is tried as two of half its size, and so on. At most `extentsMax` extents.
  */
-export function fit(order: GrantOrder, availableBytes: bigint, extentsMax: number): OrderCounts | null {
+export function fit(
+  order: GrantOrder,
+  availableBytes: bigint,
+  extentsMax: number,
+): OrderCounts | null {
   if (order.askedBytes <= availableBytes) return order.counts;
   if (order.neededBytes > availableBytes) return null;
   const counts = cutDown(order.counts, Number(availableBytes / PAGE_BYTES), extentsMax);
@@ -57,7 +86,7 @@ export function fit(order: GrantOrder, availableBytes: bigint, extentsMax: numbe
 }
 
 function cutDown(asked: OrderCounts, availablePages: number, extentsMax: number): OrderCounts {
-  const counts = new Array<number>(EXTENT_ORDER_MAX + 1).fill(0);
+  const counts = Array.from({ length: EXTENT_ORDER_MAX + 1 }, () => 0);
   let pagesLeft = availablePages;
   let extentsLeft = extentsMax;
   let halves = 0;

@@ -1,11 +1,28 @@
 import { Books } from './books.js';
 import type { AdoptedSpec } from './extents.js';
 import type {
-  Address, Bytes, CacheGeometry, CacheId, Effect, ExtentId, GrantId, Instant, Limits, Peer, SessionId,
+  Address,
+  Bytes,
+  CacheGeometry,
+  CacheId,
+  Effect,
+  ExtentId,
+  GrantId,
+  Instant,
+  Limits,
+  Peer,
+  SessionId,
 } from './types.js';
 import type { CacheView, GrantRequest, PoolView, Returned, SessionView } from './views.js';
 
-export type { CacheView, GrantRequest, PoolView, Returned, SessionState, SessionView } from './views.js';
+export type {
+  CacheView,
+  GrantRequest,
+  PoolView,
+  Returned,
+  SessionState,
+  SessionView,
+} from './views.js';
 export type { KvspanError } from '../../proto/errors.js';
 
 /**
@@ -16,17 +33,30 @@ export type { KvspanError } from '../../proto/errors.js';
 export interface Ledger {
   openSession(peer: Peer, now: Instant): SessionId;
 
-  createCache(session: SessionId, geometry: CacheGeometry, name: string, wantedBase: Address): CacheView;
+  createCache(
+    session: SessionId,
+    geometry: CacheGeometry,
+    name: string,
+    wantedBase: Address,
+  ): CacheView;
   placeCache(session: SessionId, cache: CacheId, base: Address): void;
   destroyCache(session: SessionId, cache: CacheId): void;
 
   /** Met now (a `grant` effect), or queued up to `waitMs` (reclaim effects), or refused (thrown). */
   requestGrant(session: SessionId, request: GrantRequest, now: Instant): Effect[];
   /** False: no such grant is waiting. A cancelled grant gets a `refuse` effect (GRANT_CANCELLED). */
-  cancelGrant(session: SessionId, grant: GrantId, now: Instant): { readonly cancelled: boolean; readonly effects: Effect[] };
+  cancelGrant(
+    session: SessionId,
+    grant: GrantId,
+    now: Instant,
+  ): { readonly cancelled: boolean; readonly effects: Effect[] };
   /** The device and the channel are done with a grant: `importedCount` extents, from the first, arrived. */
   grantSettled(session: SessionId, grant: GrantId, importedCount: number, now: Instant): Effect[];
-  returnExtents(session: SessionId, extents: readonly ExtentId[], now: Instant): { readonly returned: Returned; readonly effects: Effect[] };
+  returnExtents(
+    session: SessionId,
+    extents: readonly ExtentId[],
+    now: Instant,
+  ): { readonly returned: Returned; readonly effects: Effect[] };
   /** Extents of an earlier daemon that this session's client still holds. */
   adopt(session: SessionId, extents: readonly AdoptedSpec[]): Bytes;
 
@@ -55,7 +85,6 @@ export interface Ledger {
   /** Throws if the books do not add up; cheap enough for tests to call after every operation. */
   check(): void;
 }
-
 
 /**
  * An empty ledger. `epoch` (24 bits) is the high part of every extent id: another for every run of

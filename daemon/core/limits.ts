@@ -38,9 +38,18 @@ export function checkLimits(limits: Limits): void {
   pagesField('addressPlanBase', limits.addressPlanBase, PAGE_BYTES);
   pagesField('addressPlanBytes', limits.addressPlanBytes, PAGE_BYTES);
   if (limits.addressPlanBase + limits.addressPlanBytes > ADDRESS_END) {
-    throw badField('addressPlanBytes', limits.addressPlanBytes, `a plan that ends by ${ADDRESS_END}`);
+    throw badField(
+      'addressPlanBytes',
+      limits.addressPlanBytes,
+      `a plan that ends by ${ADDRESS_END}`,
+    );
   }
-  for (const field of ['sessionsMax', 'cachesPerSessionMax', 'grantsInFlightMax', 'extentsPerGrantMax'] as const) {
+  for (const field of [
+    'sessionsMax',
+    'cachesPerSessionMax',
+    'grantsInFlightMax',
+    'extentsPerGrantMax',
+  ] as const) {
     integerField(field, limits[field], 1, Number.MAX_SAFE_INTEGER);
   }
   integerField('grantWaitMsMax', limits.grantWaitMsMax, 0, Number.MAX_SAFE_INTEGER);

@@ -1,6 +1,19 @@
-import { ExtentTable, orderBytes, type AdoptedSpec, type Extent, type InFlight } from './extents.js';
+import {
+  ExtentTable,
+  orderBytes,
+  type AdoptedSpec,
+  type Extent,
+  type InFlight,
+} from './extents.js';
 import type { Session } from './sessions.js';
-import { bytes, extentId, type Bytes, type ExtentId, type GrantId, type OrderCounts } from './types.js';
+import {
+  bytes,
+  extentId,
+  type Bytes,
+  type ExtentId,
+  type GrantId,
+  type OrderCounts,
+} from './types.js';
 
 /**
  * Whose every byte is. An extent is charged from the decision to grant it until it is returned and
@@ -62,7 +75,8 @@ export class Pool {
     const { session } = grant;
     for (const [index, extent] of grant.extents.entries()) {
       extent.grant = null;
-      if (index >= importedCount || extent.returned || session.state === 'exited') this.credit(extent);
+      if (index >= importedCount || extent.returned || session.state === 'exited')
+        this.credit(extent);
     }
     session.inFlight.delete(grant.id);
   }
@@ -90,6 +104,7 @@ export class Pool {
     this.used -= size;
     this.returnedBytes += size;
     const { askedBack } = session;
-    if (askedBack !== null) askedBack.leftBytes = askedBack.leftBytes > size ? askedBack.leftBytes - size : 0n;
+    if (askedBack !== null)
+      askedBack.leftBytes = askedBack.leftBytes > size ? askedBack.leftBytes - size : 0n;
   }
 }

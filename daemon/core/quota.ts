@@ -16,6 +16,6 @@ export interface QuotaPolicy {
 export function sessionQuota(limitBytes: Bytes): QuotaPolicy {
   return {
     limitBytes: () => limitBytes,
-    leftBytes: (session) => bytes(limitBytes - session.heldBytes),
+    leftBytes: session => bytes(limitBytes - session.heldBytes),
   };
 }

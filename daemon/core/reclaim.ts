@@ -12,8 +12,8 @@ export interface ReclaimShare {
 /** What sessions were asked for and still have time to bring. */
 export function outstandingBytes(sessions: Iterable<Session>, now: Instant): bigint {
   let total = 0n;
-  for (const { askedBack } of sessions) {
-    if (askedBack !== null && askedBack.deadline > now) total += askedBack.leftBytes;
+  for (const session of sessions) {
+    if (isAsked(session, now)) total += session.askedBack?.leftBytes ?? 0n;
   }
   return total;
 }
@@ -21,26 +21,34 @@ export function outstandingBytes(sessions: Iterable<Session>, now: Instant): big
 /**
  * Whom to ask for `neededBytes`, so that the largest come down to one level and nobody below that
  * level is asked. Not the asker, who has given up its own idle memory before it asked; not who is
- * being asked already; not who is no longer connected.
+ * being asked already; not who is no longer connected. Others who wait for the pool themselves are
+ * asked only if nobody else holds anything: they are as short as the asker.
  */
 export function planReclaims(
   sessions: Iterable<Session>,
-  asker: Session,
+  line: WaitingLine,
   neededBytes: bigint,
   now: Instant,
 ): ReclaimShare[] {
   if (neededBytes <= 0n) return [];
-  const holders = [...sessions].filter((session) => session !== asker && canBeAsked(session, now));
-  holders.sort((a, b) => (a.heldBytes === b.heldBytes ? Number(a.id - b.id) : a.heldBytes > b.heldBytes ? -1 : 1));
+  const connected = [...sessions].filter(
+    session => session.state === 'open' && session.heldBytes > 0n,
+  );
+  const content = connected.filter(session => !line.contends(session));
+  const among =
+    content.length > 0 ? content : connected.filter(session => session !== line.head?.session);
+  const holders = among.filter(session => !isAsked(session, now));
+  holders.sort((a, b) =>
+    a.heldBytes === b.heldBytes ? Number(a.id - b.id) : a.heldBytes > b.heldBytes ? -1 : 1,
+  );
   const level = levelThatFrees(holders, neededBytes);
   return holders
-    .filter((session) => session.heldBytes > level)
-    .map((session) => ({ session, wantedBytes: wholePages(session.heldBytes - level) }));
+    .filter(session => session.heldBytes > level)
+    .map(session => ({ session, wantedBytes: wholePages(session.heldBytes - level) }));
 }
 
-function canBeAsked(session: Session, now: Instant): boolean {
-  const busy = session.askedBack !== null && session.askedBack.deadline > now;
-  return session.state === 'open' && session.heldBytes > 0n && !busy;
+function isAsked({ askedBack }: Session, now: Instant): boolean {
+  return askedBack !== null && askedBack.deadline > now;
 }
 
 /** The level to which the largest must come down to free `neededBytes`; 0: all of them, wholly. */
@@ -86,8 +94,8 @@ export class ReclaimRounds {
     if (line.head === null) return [];
     this.nextRound = instant(now + RECLAIM_DEADLINE_MS);
     const missing = line.neededBytes() - freeBytes - outstandingBytes(this.sessions, now);
-    const shares = planReclaims(this.sessions, line.head.session, missing, now);
-    return shares.map((share) => this.ask(share, instant(now + RECLAIM_DEADLINE_MS)));
+    const shares = planReclaims(this.sessions, line, missing, now);
+    return shares.map(share => this.ask(share, instant(now + RECLAIM_DEADLINE_MS)));
   }
 
   reported(session: Session, reclaim: bigint): void {

@@ -7,7 +7,7 @@ export function largestHolders(sessions: Iterable<Session>): Holder[] {
   const largest: Session[] = [];
   for (const session of sessions) {
     if (session.heldBytes === 0n) continue;
-    const place = largest.findIndex((other) => other.heldBytes < session.heldBytes);
+    const place = largest.findIndex(other => other.heldBytes < session.heldBytes);
     if (place === -1 && largest.length >= HOLDERS_MAX) continue;
     largest.splice(place === -1 ? largest.length : place, 0, session);
     largest.length = Math.min(largest.length, HOLDERS_MAX);
@@ -27,9 +27,18 @@ export interface Shortage {
 }
 
 /** Memory was asked that is not to be had: says how much, what is free, what is allowed, who has the rest. */
-export function shortage({ code, askedBytes, freeBytes, limitBytes, holders, remark }: Shortage): KvspanError {
+export function shortage({
+  code,
+  askedBytes,
+  freeBytes,
+  limitBytes,
+  holders,
+  remark,
+}: Shortage): KvspanError {
   const what = code === 'POOL_EXHAUSTED' ? 'pool' : 'session limit';
-  const who = holders.map(({ sessionId, pid, heldBytes }) => `session ${sessionId} (pid ${pid}) ${heldBytes}`).join(', ');
+  const who = holders
+    .map(({ sessionId, pid, heldBytes }) => `session ${sessionId} (pid ${pid}) ${heldBytes}`)
+    .join(', ');
   const message =
     `${what}: asked ${askedBytes} bytes, free ${freeBytes} of ${limitBytes}` +
     `${remark === '' ? '' : `; ${remark}`}; held by ${who === '' ? 'nobody' : who}`;

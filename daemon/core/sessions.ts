@@ -51,21 +51,24 @@ export class SessionTable {
 
   any(id: SessionId): Session {
     const session = this.byId.get(id);
-    if (session === undefined) throw new KvspanError('SESSION_UNKNOWN', `session: no session ${String(id)}`);
+    if (session === undefined)
+      throw new KvspanError('SESSION_UNKNOWN', `session: no session ${String(id)}`);
     return session;
   }
 
   /** A session whose process lives: it may give back, connected or not. */
   living(id: SessionId): Session {
     const session = this.any(id);
-    if (session.state === 'exited') throw new KvspanError('SESSION_UNKNOWN', `session: the process of session ${id} is gone`);
+    if (session.state === 'exited')
+      throw new KvspanError('SESSION_UNKNOWN', `session: the process of session ${id} is gone`);
     return session;
   }
 
   /** A connected session: only such a one may ask for anything. */
   open(id: SessionId): Session {
     const session = this.living(id);
-    if (session.state !== 'open') throw new KvspanError('SESSION_UNKNOWN', `session: session ${id} is closed`);
+    if (session.state !== 'open')
+      throw new KvspanError('SESSION_UNKNOWN', `session: session ${id} is closed`);
     return session;
   }
 }

@@ -65,11 +65,27 @@ export interface ExtentSpec {
 /** What the world must do after a decision; the core itself does nothing. */
 export type Effect =
   /** Create these extents and send them; answer with `Ledger.grantSettled`. */
-  | { readonly kind: 'grant'; readonly session: SessionId; readonly grant: GrantId; readonly extents: readonly ExtentSpec[] }
+  | {
+      readonly kind: 'grant';
+      readonly session: SessionId;
+      readonly grant: GrantId;
+      readonly extents: readonly ExtentSpec[];
+    }
   /** A waiting grant will not be met: tell its session. */
-  | { readonly kind: 'refuse'; readonly session: SessionId; readonly grant: GrantId; readonly error: import('../../proto/errors.js').KvspanError }
+  | {
+      readonly kind: 'refuse';
+      readonly session: SessionId;
+      readonly grant: GrantId;
+      readonly error: import('../../proto/errors.js').KvspanError;
+    }
   /** Ask a session to give memory back. */
-  | { readonly kind: 'reclaim'; readonly session: SessionId; readonly reclaim: bigint; readonly wantedBytes: Bytes; readonly deadline: Instant };
+  | {
+      readonly kind: 'reclaim';
+      readonly session: SessionId;
+      readonly reclaim: bigint;
+      readonly wantedBytes: Bytes;
+      readonly deadline: Instant;
+    };
 
 export interface Limits {
   readonly poolBytes: Bytes;

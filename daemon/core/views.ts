@@ -1,5 +1,15 @@
 /** What the ledger is asked and what it shows: plain data. */
-import type { Bytes, CacheGeometry, CacheId, CachePlan, GrantId, Instant, OrderCounts, Peer, SessionId } from './types.js';
+import type {
+  Bytes,
+  CacheGeometry,
+  CacheId,
+  CachePlan,
+  GrantId,
+  Instant,
+  OrderCounts,
+  Peer,
+  SessionId,
+} from './types.js';
 
 export type SessionState = 'open' | 'lingering';
 

@@ -50,7 +50,13 @@ export class WaitingLine {
 
   join(session: Session, order: GrantOrder, now: Instant): Waiter {
     const deadline = instant(now + order.waitMs);
-    const waiter: Waiter = { session, order, deadline, sequence: (this.sequence += 1), gone: false };
+    const waiter: Waiter = {
+      session,
+      order,
+      deadline,
+      sequence: (this.sequence += 1),
+      gone: false,
+    };
     session.waiting.push(waiter);
     this.total += 1;
     this.totalBytes += order.askedBytes;
@@ -72,17 +78,23 @@ export class WaitingLine {
   }
 
   find(session: Session, grant: GrantId): Waiter | null {
-    return session.waiting.find((waiter) => waiter.order.grant === grant) ?? null;
+    return session.waiting.find(waiter => waiter.order.grant === grant) ?? null;
   }
 
   /** To be called whenever what the session holds, or its first waiter, has changed. */
   refresh(session: Session): void {
     const first = session.waiting[0];
     if (first === undefined) return;
-    const contends = this.contenders[this.indexOf(first)] === first;
+    const contends = this.contends(session);
     const allowed = this.quotaAllows(first);
     if (allowed && !contends) this.contenders.splice(this.indexOf(first), 0, first);
     if (!allowed && contends) this.stepAside(first);
+  }
+
+  /** True if nothing but the pool, and who came before, keeps the session waiting. */
+  contends(session: Session): boolean {
+    const first = session.waiting[0];
+    return first !== undefined && this.contenders[this.indexOf(first)] === first;
   }
 
   /** The next who must leave. */
@@ -93,12 +105,19 @@ export class WaitingLine {
   /** Throws unless exactly the first waiters that their quota allows contend, in their order. */
   check(sessions: Iterable<Session>): void {
     const all = [...sessions];
-    const firsts = all.flatMap((session) => session.waiting.slice(0, 1)).filter((waiter) => this.quotaAllows(waiter));
+    const firsts = all
+      .flatMap(session => session.waiting.slice(0, 1))
+      .filter(waiter => this.quotaAllows(waiter));
     firsts.sort((a, b) => a.sequence - b.sequence);
-    const same = firsts.length === this.contenders.length && firsts.every((waiter, index) => waiter === this.contenders[index]);
+    const same =
+      firsts.length === this.contenders.length &&
+      firsts.every((waiter, index) => waiter === this.contenders[index]);
     const waiting = all.reduce((total, session) => total + session.waiting.length, 0);
     if (!same || waiting !== this.total) {
-      throw new KvspanError('INTERNAL', `ledger: ${this.contenders.length} contend of ${this.total} waiting, should be ${firsts.length} of ${waiting}`);
+      throw new KvspanError(
+        'INTERNAL',
+        `ledger: ${this.contenders.length} contend of ${this.total} waiting, should be ${firsts.length} of ${waiting}`,
+      );
     }
   }
 

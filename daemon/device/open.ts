@@ -24,14 +24,24 @@ export function loadCore(): NativeModule & System {
     native.growFdTable(FD_TABLE_COUNT);
     return native;
   } catch (error) {
-    throw new StartupError('noDevice', `the native addon does not load: ${messageOf(error)}`, 'build it: npm start', error);
+    throw new StartupError(
+      'noDevice',
+      `the native addon does not load: ${messageOf(error)}`,
+      'build it: npm start',
+      error,
+    );
   }
 }
 
-const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
+const messageOf = (error: unknown): string =>
+  error instanceof Error ? error.message : String(error);
 
 function openBackend(native: NativeModule, backend: Backend, config: DeviceConfig): Device {
-  const handle = native.openDevice({ backend, ordinal: config.ordinal, library: config.cudaLibrary });
+  const handle = native.openDevice({
+    backend,
+    ordinal: config.ordinal,
+    library: config.cudaLibrary,
+  });
   return {
     describe: () => handle.describe(),
     listen: (options, onEvent) => native.listen({ device: handle, ...options }, onEvent),
@@ -43,8 +53,16 @@ function openAsked(native: NativeModule, backend: Backend, config: DeviceConfig)
   try {
     return openBackend(native, backend, config);
   } catch (error) {
-    const hint = backend === 'cuda' ? 'check the driver (nvidia-smi), --ordinal and --cuda-library, or use --backend host' : '';
-    throw new StartupError('noDevice', `backend ${backend} cannot be opened: ${messageOf(error)}`, hint, error);
+    const hint =
+      backend === 'cuda'
+        ? 'check the driver (nvidia-smi), --ordinal and --cuda-library, or use --backend host'
+        : '';
+    throw new StartupError(
+      'noDevice',
+      `backend ${backend} cannot be opened: ${messageOf(error)}`,
+      hint,
+      error,
+    );
   }
 }
 

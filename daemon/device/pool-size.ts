@@ -24,21 +24,33 @@ function availableBytes(device: DeviceDescription): bigint {
 }
 
 function defaultBytes(device: DeviceDescription): bigint {
-  if (device.backend === 'cuda') return resolveSize({ percent: CUDA_PERCENT_DEFAULT }, device.freeBytes);
+  if (device.backend === 'cuda')
+    return resolveSize({ percent: CUDA_PERCENT_DEFAULT }, device.freeBytes);
   const available = availableBytes(device);
-  const least = [available, device.freeBytes].reduce((a, b) => (a < b ? a : b)) / HOST_SHARE_DEFAULT;
+  const least =
+    [available, device.freeBytes].reduce((a, b) => (a < b ? a : b)) / HOST_SHARE_DEFAULT;
   return least < HOST_BYTES_DEFAULT_MAX ? least : HOST_BYTES_DEFAULT_MAX;
 }
 
 /** Whole pages. Throws a StartupError of reason `poolTooLarge`, or `config` for less than a page. */
 export function poolSize(asked: Size | null, device: DeviceDescription): Bytes {
-  const size = inPages(asked === null ? defaultBytes(device) : resolveSize(asked, device.totalBytes));
+  const size = inPages(
+    asked === null ? defaultBytes(device) : resolveSize(asked, device.totalBytes),
+  );
   if (size < PAGE_BYTES) {
-    throw new StartupError('config', `poolBytes is ${size}, allowed: at least one page, ${PAGE_BYTES}`, 'give a larger --pool-bytes');
+    throw new StartupError(
+      'config',
+      `poolBytes is ${size}, allowed: at least one page, ${PAGE_BYTES}`,
+      'give a larger --pool-bytes',
+    );
   }
   if (size > device.totalBytes) {
     const message = `poolBytes is ${size} (${showBytes(size)}), but ${device.name} has ${device.totalBytes} (${showBytes(device.totalBytes)})`;
-    throw new StartupError('poolTooLarge', message, 'give a smaller --pool-bytes, or a share such as 90%');
+    throw new StartupError(
+      'poolTooLarge',
+      message,
+      'give a smaller --pool-bytes, or a share such as 90%',
+    );
   }
   return bytes(size);
 }
@@ -47,7 +59,11 @@ export function poolSize(asked: Size | null, device: DeviceDescription): Bytes {
 export function sessionLimit(asked: Size, pool: Bytes): Bytes {
   const size = inPages(resolveSize(asked, pool));
   if (size < PAGE_BYTES) {
-    throw new StartupError('config', `sessionLimitBytes is ${size}, allowed: ${PAGE_BYTES} .. ${pool}`, 'give a larger --session-limit-bytes');
+    throw new StartupError(
+      'config',
+      `sessionLimitBytes is ${size}, allowed: ${PAGE_BYTES} .. ${pool}`,
+      'give a larger --session-limit-bytes',
+    );
   }
   return size < pool ? bytes(size) : pool;
 }

@@ -14,7 +14,9 @@ export function adminService(context: ServiceContext): UntypedServiceImplementat
   return {
     GetPool: guardUnary('GetPool', context, () => pool(context)),
     ListSessions: guardUnary('ListSessions', context, () => listSessions(context)),
-    ListCaches: guardUnary('ListCaches', context, (request: ListCachesRequest__Output) => listCaches(context, request)),
+    ListCaches: guardUnary('ListCaches', context, (request: ListCachesRequest__Output) =>
+      listCaches(context, request),
+    ),
   };
 }
 
@@ -41,10 +43,13 @@ function pool({ ledger, device, clock, startedAt, version }: ServiceContext): Ge
 
 function listSessions({ ledger, clock }: ServiceContext): ListSessionsResponse {
   const now = clock.now();
-  return { sessions: ledger.sessions().map((view) => encodeSession(view, now)) };
+  return { sessions: ledger.sessions().map(view => encodeSession(view, now)) };
 }
 
-function listCaches({ ledger }: ServiceContext, request: ListCachesRequest__Output): ListCachesResponse {
+function listCaches(
+  { ledger }: ServiceContext,
+  request: ListCachesRequest__Output,
+): ListCachesResponse {
   const id = decodeUint64(request.sessionId, 'session_id');
   return { caches: ledger.caches(id === 0n ? null : sessionId(id)).map(encodeCache) };
 }

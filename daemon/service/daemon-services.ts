@@ -37,16 +37,40 @@ export class DaemonServices {
   private readonly health: Health;
   private open: ExtentChannel | null = null;
 
-  constructor(private readonly parts: DaemonParts, server: Server) {
+  constructor(
+    private readonly parts: DaemonParts,
+    server: Server,
+  ) {
     const { ledger, clock, random, config, paths } = parts;
     const log = parts.log.child({ component: 'service' });
     const { sessions } = this;
     const channel = (): ExtentChannel => this.channel();
-    const effects = new EffectRunner({ ledger, sessions, clock, log, ackTimeoutMs: config.ackTimeoutMs, channel });
+    const effects = new EffectRunner({
+      ledger,
+      sessions,
+      clock,
+      log,
+      ackTimeoutMs: config.ackTimeoutMs,
+      channel,
+    });
     this.effects = effects;
-    this.lifecycle = new Lifecycle({ ledger, sessions, effects, clock, random, log, servicePath: paths.service, channel });
+    this.lifecycle = new Lifecycle({
+      ledger,
+      sessions,
+      effects,
+      clock,
+      random,
+      log,
+      servicePath: paths.service,
+      channel,
+    });
     const context: ServiceContext = {
-      ...parts, log, effects, sessions, startedAt: clock.now(), extentSocket: paths.extents,
+      ...parts,
+      log,
+      effects,
+      sessions,
+      startedAt: clock.now(),
+      extentSocket: paths.extents,
     };
     server.addService(memoryServiceDefinition(), memoryService(context));
     server.addService(adminServiceDefinition(), adminService(context));
@@ -69,7 +93,7 @@ export class DaemonServices {
     this.effects.run(ledger.drain(clock.now()));
     for (const session of this.sessions.all()) session.stream?.draining(timeoutMs);
     let late: { cancel(): void } | null = null;
-    const deadline = new Promise<void>((resolve) => {
+    const deadline = new Promise<void>(resolve => {
       late = clock.after(timeoutMs, resolve);
     });
     await Promise.race([this.effects.settled(), deadline]);

@@ -35,7 +35,8 @@ export interface EffectPorts {
   channel(): ExtentChannel;
 }
 
-const sumBytes = (extents: readonly ExtentSpec[]): bigint => extents.reduce((sum, extent) => sum + extent.bytes, 0n);
+const sumBytes = (extents: readonly ExtentSpec[]): bigint =>
+  extents.reduce((sum, extent) => sum + extent.bytes, 0n);
 
 function unsent(code: ErrorCode, message: string): GrantOutcome {
   return { importedCount: 0, failure: { code, message } };
@@ -60,7 +61,11 @@ export class EffectRunner {
 
   /** False: no such grant waits. True: whoever asked for it gets GRANT_CANCELLED. */
   cancel(session: SessionId, grant: GrantId): boolean {
-    const { cancelled, effects } = this.ports.ledger.cancelGrant(session, grant, this.ports.clock.now());
+    const { cancelled, effects } = this.ports.ledger.cancelGrant(
+      session,
+      grant,
+      this.ports.clock.now(),
+    );
     this.run(effects);
     return cancelled;
   }
@@ -97,7 +102,9 @@ export class EffectRunner {
 
   private track(work: Promise<void>): void {
     const tracked = work
-      .catch((error: unknown) => this.ports.log.error({ err: error }, 'a grant could not be settled'))
+      .catch((error: unknown) =>
+        this.ports.log.error({ err: error }, 'a grant could not be settled'),
+      )
       .finally(() => this.onItsWay.delete(tracked));
     this.onItsWay.add(tracked);
   }
@@ -106,18 +113,26 @@ export class EffectRunner {
     const started = this.ports.clock.now();
     const outcome = await this.send(effect);
     const now = this.ports.clock.now();
-    const followUps = this.ports.ledger.grantSettled(effect.session, effect.grant, outcome.importedCount, now);
+    const followUps = this.ports.ledger.grantSettled(
+      effect.session,
+      effect.grant,
+      outcome.importedCount,
+      now,
+    );
     this.answer(effect, outcome, now - started);
     this.run(followUps);
   }
 
   private async send(effect: GrantEffect): Promise<GrantOutcome> {
     const session = this.ports.sessions.find(effect.session);
-    if (session === null) return unsent('SESSION_UNKNOWN', 'the session closed before its extents were sent');
-    const ids = BigUint64Array.from(effect.extents, (extent) => extent.id);
-    const sizes = BigUint64Array.from(effect.extents, (extent) => extent.bytes);
+    if (session === null)
+      return unsent('SESSION_UNKNOWN', 'the session closed before its extents were sent');
+    const ids = BigUint64Array.from(effect.extents, extent => extent.id);
+    const sizes = BigUint64Array.from(effect.extents, extent => extent.bytes);
     try {
-      return await this.ports.channel().grant(session.peer.connection, effect.grant, ids, sizes, this.ports.ackTimeoutMs);
+      return await this.ports
+        .channel()
+        .grant(session.peer.connection, effect.grant, ids, sizes, this.ports.ackTimeoutMs);
     } catch (error) {
       session.log.error({ grant: effect.grant, err: error }, 'the extent channel failed');
       return unsent('DEVICE_FAILED', error instanceof Error ? error.message : String(error));
@@ -130,25 +145,43 @@ export class EffectRunner {
     const arrived = effect.extents.slice(0, outcome.importedCount);
     const bytes = sumBytes(arrived);
     const log = this.ports.sessions.find(effect.session)?.log ?? this.ports.log;
-    const fields = { grant: effect.grant, extents: arrived.length, bytes, ms: Math.round(ms * 1000) / 1000 };
+    const fields = {
+      grant: effect.grant,
+      extents: arrived.length,
+      bytes,
+      ms: Math.round(ms * 1000) / 1000,
+    };
     if (outcome.failure === null) log.debug(fields, 'granted');
-    else log.warn({ ...fields, code: outcome.failure.code, reason: outcome.failure.message }, 'a grant failed');
+    else
+      log.warn(
+        { ...fields, code: outcome.failure.code, reason: outcome.failure.message },
+        'a grant failed',
+      );
     if (arrived.length === 0) {
       waiter?.reject(this.nothingArrived(effect, outcome));
       return;
     }
     const heldBytes = this.heldBytes(effect.session) ?? bytes;
-    waiter?.resolve({ grant: effect.grant, extentCount: arrived.length, grantedBytes: bytes, heldBytes });
+    waiter?.resolve({
+      grant: effect.grant,
+      extentCount: arrived.length,
+      grantedBytes: bytes,
+      heldBytes,
+    });
   }
 
   private nothingArrived(effect: GrantEffect, { failure }: GrantOutcome): KvspanError {
     const code = failure !== null && isErrorCode(failure.code) ? failure.code : 'DEVICE_EXHAUSTED';
     const pool = this.ports.ledger.pool();
-    return new KvspanError(code, `grant_id ${effect.grant}: no extent could be sent: ${failure?.message ?? 'unknown'}`, {
-      askedBytes: sumBytes(effect.extents),
-      freeBytes: pool.freeBytes,
-      limitBytes: pool.poolBytes,
-    });
+    return new KvspanError(
+      code,
+      `grant_id ${effect.grant}: no extent could be sent: ${failure?.message ?? 'unknown'}`,
+      {
+        askedBytes: sumBytes(effect.extents),
+        freeBytes: pool.freeBytes,
+        limitBytes: pool.poolBytes,
+      },
+    );
   }
 
   /** Null: the session has exited meanwhile. */
@@ -165,7 +198,10 @@ export class EffectRunner {
     // Without a stream there is no way to ask; the ledger asks others, or again later.
     if (session === null || session.stream === null) return;
     const ms = Math.max(0, Math.ceil(effect.deadline - this.ports.clock.now()));
-    session.log.debug({ reclaim: effect.reclaim, bytes: effect.wantedBytes, ms }, 'asked to give back');
+    session.log.debug(
+      { reclaim: effect.reclaim, bytes: effect.wantedBytes, ms },
+      'asked to give back',
+    );
     session.stream.reclaim(effect.reclaim, effect.wantedBytes, ms);
   }
 
@@ -179,7 +215,10 @@ export class EffectRunner {
   private rearm(): void {
     this.expiry?.cancel();
     const next = this.ports.ledger.nextExpiry();
-    this.expiry = next === null ? null : this.ports.clock.after(next - this.ports.clock.now(), () => this.expire());
+    this.expiry =
+      next === null
+        ? null
+        : this.ports.clock.after(next - this.ports.clock.now(), () => this.expire());
   }
 
   private expire(): void {

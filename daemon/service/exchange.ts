@@ -50,7 +50,9 @@ export class ExchangeStream implements EventSink {
         limitBytes: encodeUint64(limitBytes, 'ready.limit_bytes'),
       },
     });
-    call.on('data', (request: ExchangeRequest__Output) => guardStream(METHOD, this.guard, call, () => this.take(request)));
+    call.on('data', (request: ExchangeRequest__Output) =>
+      guardStream(METHOD, this.guard, call, () => this.take(request)),
+    );
     call.on('end', () => guardStream(METHOD, this.guard, call, () => this.halfClose()));
     // Also comes after an ordinary end: the transport is done with the stream.
     call.on('cancelled', () => guardStream(METHOD, this.guard, call, () => this.gone()));
@@ -95,7 +97,11 @@ export class ExchangeStream implements EventSink {
     if (request.acquire) {
       this.acquire(id, request.acquire);
     } else if (request.return) {
-      const { returned, effects: followUps } = ledger.returnExtents(this.session.id, decodeReturn(request.return), clock.now());
+      const { returned, effects: followUps } = ledger.returnExtents(
+        this.session.id,
+        decodeReturn(request.return),
+        clock.now(),
+      );
       this.send(id, { returned: encodeReturned(returned) });
       effects.run(followUps);
     } else if (request.cancel) {
@@ -113,14 +119,18 @@ export class ExchangeStream implements EventSink {
   private acquire(id: bigint, wire: NonNullable<ExchangeRequest__Output['acquire']>): void {
     const limit = this.context.config.requestsInFlightMax;
     if (this.inFlight >= limit) {
-      throw new KvspanError('GRANT_LIMIT', `acquire: ${this.inFlight} requests of this stream wait for an answer, limit ${limit}`, { field: 'acquire' });
+      throw new KvspanError(
+        'GRANT_LIMIT',
+        `acquire: ${this.inFlight} requests of this stream wait for an answer, limit ${limit}`,
+        { field: 'acquire' },
+      );
     }
     const request = decodeAcquire(wire);
     const granted = this.context.effects.acquire(this.session, request);
     this.inFlight += 1;
     this.waiting.add(request.grant);
     void granted
-      .then((answer) => this.send(id, { grant: encodeGrant(answer) }))
+      .then(answer => this.send(id, { grant: encodeGrant(answer) }))
       .catch((error: unknown) => this.refuse(id, error))
       .finally(() => this.answered(request.grant));
   }
@@ -139,7 +149,12 @@ export class ExchangeStream implements EventSink {
     if (this.ended || this.call.cancelled) return;
     if (this.call.writableLength >= BACKLOG_MESSAGES_MAX) {
       this.session.log.warn({ method: METHOD }, 'a client does not read its stream');
-      this.close(new KvspanError('GRANT_LIMIT', `${BACKLOG_MESSAGES_MAX} messages of this stream were not read, limit ${BACKLOG_MESSAGES_MAX}`));
+      this.close(
+        new KvspanError(
+          'GRANT_LIMIT',
+          `${BACKLOG_MESSAGES_MAX} messages of this stream were not read, limit ${BACKLOG_MESSAGES_MAX}`,
+        ),
+      );
       return;
     }
     const room = this.call.write({ requestId: encodeUint64(id, 'request_id'), ...answer });
@@ -168,13 +183,17 @@ export class ExchangeStream implements EventSink {
 }
 
 export function exchangeHandler(context: ServiceContext): (call: Call) => void {
-  return (call) => guardStream(METHOD, context, call, () => {
-    const session = context.sessions.authenticate(call.metadata);
-    if (session.stream !== null) {
-      throw new KvspanError('STREAM_EXISTS', `session ${session.id} has a stream already, limit 1`);
-    }
-    const stream = new ExchangeStream(call, session, context);
-    session.stream = stream;
-    stream.start();
-  });
+  return call =>
+    guardStream(METHOD, context, call, () => {
+      const session = context.sessions.authenticate(call.metadata);
+      if (session.stream !== null) {
+        throw new KvspanError(
+          'STREAM_EXISTS',
+          `session ${session.id} has a stream already, limit 1`,
+        );
+      }
+      const stream = new ExchangeStream(call, session, context);
+      session.stream = stream;
+      stream.start();
+    });
 }

@@ -2,8 +2,14 @@
  * No request ends the daemon. In grpc-js a handler that throws loses its reason and an async one
  * that rejects kills the process, so every handler runs inside one of these.
  */
-import { Metadata, type handleUnaryCall, type ServerUnaryCall, type StatusObject } from '@grpc/grpc-js';
-import { GrpcStatus, KvspanError } from '../../proto/errors.js';
+import {
+  Metadata,
+  status,
+  type handleUnaryCall,
+  type ServerUnaryCall,
+  type StatusObject,
+} from '@grpc/grpc-js';
+import { KvspanError } from '../../proto/errors.js';
 import { REFUSAL_METADATA_KEY, serialiseRefusal } from '../../proto/refusal.js';
 import type { Random } from '../ports/tokens.js';
 import type { Logger } from '../telemetry/log.js';
@@ -24,7 +30,9 @@ export function refusalOf(error: unknown, method: string, { log, random }: Guard
   }
   const incident = random.incident();
   log.error({ method, incident, err: error }, 'a request met a fault');
-  return new KvspanError('INTERNAL', `internal error, incident ${incident}: see the daemon's log`, { cause: error });
+  return new KvspanError('INTERNAL', `internal error, incident ${incident}: see the daemon's log`, {
+    cause: error,
+  });
 }
 
 /** The status of a unary call or of a stream's end: the refusal's sentence, the refusal beside it. */
@@ -32,7 +40,7 @@ export function statusOf(refusal: KvspanError): Partial<StatusObject> & Error {
   const metadata = new Metadata();
   metadata.set(REFUSAL_METADATA_KEY, serialiseRefusal(refusal));
   return Object.assign(new Error(refusal.message), {
-    code: refusal.grpcStatus,
+    code: refusal.grpcStatus as status,
     details: refusal.message,
     metadata,
   });
@@ -43,7 +51,10 @@ function safeStatusOf(error: unknown, method: string, guard: Guard): Partial<Sta
     return statusOf(refusalOf(error, method, guard));
   } catch (fault) {
     guard.log.error({ method, err: fault }, 'a refusal could not be written');
-    return Object.assign(new Error('internal error'), { code: GrpcStatus.INTERNAL, details: 'internal error' });
+    return Object.assign(new Error('internal error'), {
+      code: status.INTERNAL,
+      details: 'internal error',
+    });
   }
 }
 
@@ -66,7 +77,9 @@ export function guardUnary<Request, Response>(
         callback(safeStatusOf(error, method, guard));
       }
     };
-    answer().catch((error: unknown) => guard.log.error({ method, err: error }, 'an answer could not be sent'));
+    answer().catch((error: unknown) =>
+      guard.log.error({ method, err: error }, 'an answer could not be sent'),
+    );
   };
 }
 

@@ -54,8 +54,11 @@ export class Lifecycle {
   private refuse(peer: ChannelPeer, error: unknown): void {
     const known = error instanceof KvspanError;
     const code = known ? error.code : 'INTERNAL';
-    const message = known ? error.message : 'internal error: see the daemon\'s log';
-    this.ports.log.warn({ pid: peer.pid, uid: peer.uid, code, ...(known ? {} : { err: error }) }, 'a session was refused');
+    const message = known ? error.message : "internal error: see the daemon's log";
+    this.ports.log.warn(
+      { pid: peer.pid, uid: peer.uid, code, ...(known ? {} : { err: error }) },
+      'a session was refused',
+    );
     this.ports.channel().refuse(peer.connection, code, message);
   }
 
@@ -78,7 +81,9 @@ export class Lifecycle {
   private closed(connection: number, reason: string): void {
     const session = this.ports.sessions.remove(connection);
     if (session === null) return;
-    session.stream?.close(new KvspanError('SESSION_UNKNOWN', `session ${session.id} is closed: ${reason}`));
+    session.stream?.close(
+      new KvspanError('SESSION_UNKNOWN', `session ${session.id} is closed: ${reason}`),
+    );
     this.ports.effects.run(this.ports.ledger.sessionClosed(session.id, this.ports.clock.now()));
     const { heldBytes } = this.ports.ledger.session(session.id);
     session.log.info({ bytes: heldBytes, reason }, 'session closed');

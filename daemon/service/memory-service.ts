@@ -18,15 +18,30 @@ import type { ServiceContext } from './context.js';
 import { exchangeHandler } from './exchange.js';
 import { guardUnary } from './guard.js';
 import type { Session } from './sessions.js';
-import { decodeAcquire, decodeAdopt, decodeCacheId, decodeReturn, encodeDevice, encodeGrant, encodeReturned } from './wire.js';
+import {
+  decodeAcquire,
+  decodeAdopt,
+  decodeCacheId,
+  decodeReturn,
+  encodeDevice,
+  encodeGrant,
+  encodeReturned,
+} from './wire.js';
 
 export function memoryService(context: ServiceContext): UntypedServiceImplementation {
   /** A handler of a call that carries a session's token. */
   const ofSession = <Request, Response>(
     method: string,
-    handler: (context: ServiceContext, session: Session, request: Request, call: ServerUnaryCall<Request, Response>) => Response | Promise<Response>,
-  ) => guardUnary<Request, Response>(method, context, (request, call) =>
-    handler(context, context.sessions.authenticate(call.metadata), request, call));
+    handler: (
+      context: ServiceContext,
+      session: Session,
+      request: Request,
+      call: ServerUnaryCall<Request, Response>,
+    ) => Response | Promise<Response>,
+  ) =>
+    guardUnary<Request, Response>(method, context, (request, call) =>
+      handler(context, context.sessions.authenticate(call.metadata), request, call),
+    );
   return {
     GetServerInfo: guardUnary('GetServerInfo', context, () => serverInfo(context)),
     CreateCache: ofSession('CreateCache', createCache),
@@ -39,7 +54,12 @@ export function memoryService(context: ServiceContext): UntypedServiceImplementa
   };
 }
 
-function serverInfo({ version, device, limits, extentSocket }: ServiceContext): GetServerInfoResponse {
+function serverInfo({
+  version,
+  device,
+  limits,
+  extentSocket,
+}: ServiceContext): GetServerInfoResponse {
   return {
     version,
     device: encodeDevice(device),
@@ -55,20 +75,40 @@ function serverInfo({ version, device, limits, extentSocket }: ServiceContext): 
   };
 }
 
-function createCache({ ledger }: ServiceContext, session: Session, request: CreateCacheRequest__Output): CreateCacheResponse {
+function createCache(
+  { ledger }: ServiceContext,
+  session: Session,
+  request: CreateCacheRequest__Output,
+): CreateCacheResponse {
   const wanted = address(decodeUint64(request.wantedBaseAddress, 'wanted_base_address'));
-  const cache = ledger.createCache(session.id, decodeGeometry(request.geometry), request.name, wanted);
-  session.log.info({ cache: cache.id, bytes: cache.plan.totalBytes, name: cache.name }, 'cache created');
+  const cache = ledger.createCache(
+    session.id,
+    decodeGeometry(request.geometry),
+    request.name,
+    wanted,
+  );
+  session.log.info(
+    { cache: cache.id, bytes: cache.plan.totalBytes, name: cache.name },
+    'cache created',
+  );
   return { cacheId: encodeUint64(cache.id, 'cache_id'), plan: encodePlan(cache.plan) };
 }
 
-function placeCache({ ledger }: ServiceContext, session: Session, request: PlaceCacheRequest__Output): object {
+function placeCache(
+  { ledger }: ServiceContext,
+  session: Session,
+  request: PlaceCacheRequest__Output,
+): object {
   const base = address(decodeUint64(request.actualBaseAddress, 'actual_base_address'));
   ledger.placeCache(session.id, decodeCacheId(request.cacheId), base);
   return {};
 }
 
-function destroyCache({ ledger }: ServiceContext, session: Session, request: DestroyCacheRequest__Output): object {
+function destroyCache(
+  { ledger }: ServiceContext,
+  session: Session,
+  request: DestroyCacheRequest__Output,
+): object {
   const cache = decodeCacheId(request.cacheId);
   ledger.destroyCache(session.id, cache);
   session.log.info({ cache }, 'cache destroyed');
@@ -77,7 +117,12 @@ function destroyCache({ ledger }: ServiceContext, session: Session, request: Des
 
 type AcquireCall = ServerUnaryCall<AcquireRequest__Output, AcquireResponse>;
 
-async function acquire({ effects, sessions }: ServiceContext, session: Session, wire: AcquireRequest__Output, call: AcquireCall): Promise<AcquireResponse> {
+async function acquire(
+  { effects, sessions }: ServiceContext,
+  session: Session,
+  wire: AcquireRequest__Output,
+  call: AcquireCall,
+): Promise<AcquireResponse> {
   const request = decodeAcquire(wire);
   const granted = effects.acquire(session, request);
   let answered = false;
@@ -94,15 +139,30 @@ async function acquire({ effects, sessions }: ServiceContext, session: Session, 
   }
 }
 
-function giveBack({ ledger, effects, clock }: ServiceContext, session: Session, request: ReturnRequest__Output): ReturnResponse {
-  const { returned, effects: followUps } = ledger.returnExtents(session.id, decodeReturn(request), clock.now());
+function giveBack(
+  { ledger, effects, clock }: ServiceContext,
+  session: Session,
+  request: ReturnRequest__Output,
+): ReturnResponse {
+  const { returned, effects: followUps } = ledger.returnExtents(
+    session.id,
+    decodeReturn(request),
+    clock.now(),
+  );
   effects.run(followUps);
   return encodeReturned(returned);
 }
 
-function adopt({ ledger }: ServiceContext, session: Session, request: AdoptRequest__Output): AdoptResponse {
+function adopt(
+  { ledger }: ServiceContext,
+  session: Session,
+  request: AdoptRequest__Output,
+): AdoptResponse {
   const extents = decodeAdopt(request);
   const heldBytes = ledger.adopt(session.id, extents);
-  session.log.info({ extents: extents.length, bytes: heldBytes }, 'extents of an earlier daemon adopted');
+  session.log.info(
+    { extents: extents.length, bytes: heldBytes },
+    'extents of an earlier daemon adopted',
+  );
   return { heldBytes: encodeUint64(heldBytes, 'held_bytes') };
 }

@@ -3,8 +3,15 @@
  * usually serve them read .proto files beside their code, which a bundle does not have.
  */
 import {
-  status, type GrpcObject, type sendUnaryData, type Server, type ServerDuplexStream, type ServerUnaryCall,
-  type ServerWritableStream, type ServiceClientConstructor, type UntypedServiceImplementation,
+  status,
+  type GrpcObject,
+  type sendUnaryData,
+  type Server,
+  type ServerDuplexStream,
+  type ServerUnaryCall,
+  type ServerWritableStream,
+  type ServiceClientConstructor,
+  type UntypedServiceImplementation,
 } from '@grpc/grpc-js';
 import { ReflectionV1Implementation } from '@grpc/reflection/build/src/implementations/reflection-v1.js';
 import type { ServerReflectionRequest } from '@grpc/reflection/build/src/generated/grpc/reflection/v1/ServerReflectionRequest.js';
@@ -12,8 +19,12 @@ import { loadReflectedPackage, loadStandardPackage } from '../../proto/load.js';
 import { guardStream, guardUnary, type Guard } from './guard.js';
 
 type Serving = 'SERVING' | 'NOT_SERVING';
-interface HealthRequest { readonly service: string }
-interface HealthResponse { readonly status: Serving | 'SERVICE_UNKNOWN' }
+interface HealthRequest {
+  readonly service: string;
+}
+interface HealthResponse {
+  readonly status: Serving | 'SERVICE_UNKNOWN';
+}
 type WatchCall = ServerWritableStream<HealthRequest, HealthResponse>;
 
 const SERVICES = ['', 'kvspan.v1.MemoryService', 'kvspan.v1.AdminService'];
@@ -45,15 +56,20 @@ export class Health {
 
   implementation(): UntypedServiceImplementation {
     return {
-      Check: (call: ServerUnaryCall<HealthRequest, HealthResponse>, callback: sendUnaryData<HealthResponse>) => {
+      Check: (
+        call: ServerUnaryCall<HealthRequest, HealthResponse>,
+        callback: sendUnaryData<HealthResponse>,
+      ) => {
         const answer = this.statusOf(call.request.service);
-        if (answer.status === 'SERVICE_UNKNOWN') callback({ code: status.NOT_FOUND, details: 'no such service here' });
+        if (answer.status === 'SERVICE_UNKNOWN')
+          callback({ code: status.NOT_FOUND, details: 'no such service here' });
         else callback(null, answer);
       },
       List: guardUnary('Health.List', this.guard, () => ({
-        statuses: Object.fromEntries(SERVICES.map((service) => [service, this.statusOf(service)])),
+        statuses: Object.fromEntries(SERVICES.map(service => [service, this.statusOf(service)])),
       })),
-      Watch: (call: WatchCall) => guardStream('Health.Watch', this.guard, call, () => this.watch(call)),
+      Watch: (call: WatchCall) =>
+        guardStream('Health.Watch', this.guard, call, () => this.watch(call)),
     };
   }
 
@@ -72,10 +88,12 @@ function reflection(guard: Guard): UntypedServiceImplementation {
   const answers = new ReflectionV1Implementation(loadReflectedPackage());
   return {
     ServerReflectionInfo: (call: ServerDuplexStream<ServerReflectionRequest, object>) => {
-      call.on('data', (request: ServerReflectionRequest) => guardStream('Reflection', guard, call, () => {
-        // A caller that does not read its answers is not read from either.
-        if (!call.write(answers.handleServerReflectionRequest(request))) call.pause();
-      }));
+      call.on('data', (request: ServerReflectionRequest) =>
+        guardStream('Reflection', guard, call, () => {
+          // A caller that does not read its answers is not read from either.
+          if (!call.write(answers.handleServerReflectionRequest(request))) call.pause();
+        }),
+      );
       call.on('drain', () => call.resume());
       call.on('end', () => call.end());
     },

@@ -1,5 +1,12 @@
 /** Wire requests to the core's nouns, and the core's answers to wire messages. */
-import { decodeUint32, decodeUint32s, decodeUint64, decodeUint64s, encodeUint32, encodeUint64 } from '../../proto/codec.js';
+import {
+  decodeUint32,
+  decodeUint32s,
+  decodeUint64,
+  decodeUint64s,
+  encodeUint32,
+  encodeUint64,
+} from '../../proto/codec.js';
 import { encodeGeometry, encodePlan } from '../../proto/domain.js';
 import { badField } from '../../proto/errors.js';
 import type { AcquireRequest__Output } from '../../proto/generated/kvspan/v1/AcquireRequest.js';
@@ -11,7 +18,16 @@ import type { ReturnRequest__Output } from '../../proto/generated/kvspan/v1/Retu
 import type { ReturnResponse } from '../../proto/generated/kvspan/v1/ReturnResponse.js';
 import type { SessionInfo } from '../../proto/generated/kvspan/v1/SessionInfo.js';
 import type { CacheView, GrantRequest, Returned, SessionView } from '../core/ledger.js';
-import { bytes, cacheId, extentId, grantId, type CacheId, type ExtentId, type GrantId, type Instant } from '../core/types.js';
+import {
+  bytes,
+  cacheId,
+  extentId,
+  grantId,
+  type CacheId,
+  type ExtentId,
+  type GrantId,
+  type Instant,
+} from '../core/types.js';
 import type { DeviceDescription } from '../ports/device.js';
 import type { GrantAnswer } from './effects.js';
 
@@ -30,11 +46,17 @@ export function decodeAcquire(wire: AcquireRequest__Output): GrantRequest {
 export const decodeReturn = (wire: ReturnRequest__Output): ExtentId[] =>
   decodeUint64s(wire.extentIds, 'extent_ids').map(extentId);
 
-export function decodeAdopt(wire: AdoptRequest__Output): { readonly id: ExtentId; readonly order: number }[] {
+export function decodeAdopt(
+  wire: AdoptRequest__Output,
+): { readonly id: ExtentId; readonly order: number }[] {
   const ids = decodeUint64s(wire.extentIds, 'extent_ids');
   const orders = decodeUint32s(wire.extentOrders, 'extent_orders');
   if (ids.length !== orders.length) {
-    throw badField('extent_orders', `${orders.length} entries`, `${ids.length} entries, as many as extent_ids`);
+    throw badField(
+      'extent_orders',
+      `${orders.length} entries`,
+      `${ids.length} entries, as many as extent_ids`,
+    );
   }
   return ids.map((id, index) => ({ id: extentId(id), order: orders[index] ?? 0 }));
 }

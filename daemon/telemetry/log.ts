@@ -51,9 +51,11 @@ function safe(value: unknown, depth = 0): unknown {
   if (typeof value !== 'object' || value === null) return value;
   if (depth >= DEPTH_MAX) return '[deep]';
   if (value instanceof Error) return describeError(value, depth);
-  if (Array.isArray(value)) return value.map((entry) => safe(entry, depth + 1));
+  if (Array.isArray(value)) return value.map(entry => safe(entry, depth + 1));
   const entries = Object.entries(value);
-  return Object.fromEntries(entries.map(([key, entry]) => [key, SECRET_KEY.test(key) ? REDACTED : safe(entry, depth + 1)]));
+  return Object.fromEntries(
+    entries.map(([key, entry]) => [key, SECRET_KEY.test(key) ? REDACTED : safe(entry, depth + 1)]),
+  );
 }
 
 function describeError(error: Error, depth: number): unknown {
@@ -72,12 +74,20 @@ function openDestination(path: string | null): DestinationStream {
     return destination({ dest: path ?? 2, sync: true, mkdir: false });
   } catch (error) {
     const why = error instanceof Error ? error.message : String(error);
-    throw new StartupError('permission', `logFile ${path ?? 'stderr'}: ${why}`, 'give a --log-file that can be written', error);
+    throw new StartupError(
+      'permission',
+      `logFile ${path ?? 'stderr'}: ${why}`,
+      'give a --log-file that can be written',
+      error,
+    );
   }
 }
 
 /** `target`: where the lines go; by default what the configuration says. */
-export function createLogger(config: Pick<Config, 'logLevel' | 'logFile' | 'logFormat'>, target?: DestinationStream): Logger {
+export function createLogger(
+  config: Pick<Config, 'logLevel' | 'logFile' | 'logFormat'>,
+  target?: DestinationStream,
+): Logger {
   const sink = target ?? openDestination(config.logFile);
   const options = {
     level: config.logLevel,
@@ -88,8 +98,19 @@ export function createLogger(config: Pick<Config, 'logLevel' | 'logFile' | 'logF
     formatters: {
       level: (label: string) => ({ level: label }),
       log: (fields: object) => safe(fields) as Record<string, unknown>,
-      bindings: (fields: object) => safe(fields) as Record<string, unknown>,
     },
   };
-  return pino(options, config.logFormat === 'pretty' ? prettyTo(sink) : sink);
+  return withSafeChildren(pino(options, config.logFormat === 'pretty' ? prettyTo(sink) : sink));
+}
+
+/** pino applies `formatters.bindings` to the root alone. Children inherit from it, so this is enough. */
+function withSafeChildren(root: Logger): Logger {
+  const pinoChild: unknown = Reflect.get(root, 'child');
+  const safeChild = function (this: unknown, fields: object, options?: object): Logger {
+    return Reflect.apply(pinoChild as (...args: unknown[]) => Logger, this, [
+      safe(fields),
+      options,
+    ]);
+  };
+  return Object.assign(root, { child: safeChild as unknown as Logger['child'] });
 }

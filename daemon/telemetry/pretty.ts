@@ -9,6 +9,10 @@ function showValue(value: unknown): string {
   return JSON.stringify(value) ?? '';
 }
 
+/** A field that is text as far as the log knows; whatever else it is, a person can read it. */
+const text = (value: unknown): string =>
+  value === undefined ? '' : typeof value === 'string' ? value : (JSON.stringify(value) ?? '');
+
 export function prettyLine(line: string): string {
   let entry: Record<string, unknown>;
   try {
@@ -17,13 +21,13 @@ export function prettyLine(line: string): string {
     return line;
   }
   const { level, time, component, msg, err, ...fields } = entry;
-  const head = `${String(time).slice(TIME_START, TIME_END)} ${String(level).padEnd(LEVEL_WIDTH)}`;
+  const head = `${text(time).slice(TIME_START, TIME_END)} ${text(level).padEnd(LEVEL_WIDTH)}`;
   const rest = Object.entries(fields).map(([key, value]) => ` ${key}=${showValue(value)}`);
   const trouble = err === undefined ? '' : `\n  ${stackOf(err)}`;
-  return `${head} ${component === undefined ? '' : `${String(component)}: `}${String(msg ?? '')}${rest.join('')}${trouble}\n`;
+  return `${head} ${component === undefined ? '' : `${text(component)}: `}${text(msg)}${rest.join('')}${trouble}\n`;
 }
 
 function stackOf(err: unknown): string {
-  const { stack, message } = (err ?? {}) as { stack?: string; message?: string };
-  return String(stack ?? message ?? JSON.stringify(err)).replaceAll('\n', '\n  ');
+  const { stack, message } = (err ?? {}) as { stack?: unknown; message?: unknown };
+  return text(stack ?? message ?? err).replaceAll('\n', '\n  ');
 }

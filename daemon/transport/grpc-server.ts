@@ -23,7 +23,7 @@ export function createGrpcServer(config: Pick<Config, 'messageBytesMax'>): Serve
 
 function bind(server: Server, path: string): Promise<void> {
   return new Promise((resolve, reject) => {
-    server.bindAsync(`unix:${path}`, ServerCredentials.createInsecure(), (error) => {
+    server.bindAsync(`unix:${path}`, ServerCredentials.createInsecure(), error => {
       if (error) reject(error);
       else resolve();
     });
@@ -31,12 +31,22 @@ function bind(server: Server, path: string): Promise<void> {
 }
 
 /** The socket has its mode from its first moment: it is made for the owner, then opened to a group. */
-export async function bindGrpcServer(server: Server, path: string, access: Access, system: System): Promise<void> {
+export async function bindGrpcServer(
+  server: Server,
+  path: string,
+  access: Access,
+  system: System,
+): Promise<void> {
   const umask = system.setUmask(UMASK_ALL_BUT_OWNER);
   try {
     await bind(server, path);
   } catch (error) {
-    throw new StartupError('permission', `socket ${path}: ${(error as Error).message}`, 'check the socket directory', error);
+    throw new StartupError(
+      'permission',
+      `socket ${path}: ${(error as Error).message}`,
+      'check the socket directory',
+      error,
+    );
   } finally {
     system.setUmask(umask);
   }
@@ -50,11 +60,11 @@ export function openToGroup(path: string, access: Access): void {
 
 /** Lets running calls end, for at most `timeoutMs`; then cuts them. */
 export async function stopGrpcServer(server: Server, timeoutMs: number): Promise<void> {
-  const finished = new Promise<void>((resolve) => {
+  const finished = new Promise<void>(resolve => {
     server.tryShutdown(() => resolve());
   });
   let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<void>((resolve) => {
+  const late = new Promise<void>(resolve => {
     timer = setTimeout(resolve, timeoutMs);
   });
   await Promise.race([finished, late]);

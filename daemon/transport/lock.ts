@@ -21,7 +21,12 @@ function acquire(system: System, path: string): DirectoryLock | null {
     return system.lockFile(path);
   } catch (error) {
     const why = error instanceof Error ? error.message : String(error);
-    throw new StartupError('permission', `lock file ${path}: ${why}`, 'give a --socket-directory that you may write', error);
+    throw new StartupError(
+      'permission',
+      `lock file ${path}: ${why}`,
+      'give a --socket-directory that you may write',
+      error,
+    );
   }
 }
 
@@ -42,7 +47,12 @@ export function removeStaleSockets(paths: SocketPaths): void {
   for (const path of [paths.service, paths.extents]) {
     const found = lstatSync(path, { throwIfNoEntry: false });
     if (found === undefined) continue;
-    if (!found.isSocket()) throw new StartupError('permission', `${path} is in the way and is not a socket`, `remove ${path}`);
+    if (!found.isSocket())
+      throw new StartupError(
+        'permission',
+        `${path} is in the way and is not a socket`,
+        `remove ${path}`,
+      );
     unlinkSync(path);
   }
 }

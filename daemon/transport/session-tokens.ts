@@ -11,7 +11,10 @@ import { TOKEN_BYTES } from '../ports/tokens.js';
 const hashOf = (token: Uint8Array): string => createHash('sha256').update(token).digest('base64');
 
 export class SessionTokens<Session> {
-  private readonly byHash = new Map<string, { readonly token: Uint8Array; readonly session: Session }>();
+  private readonly byHash = new Map<
+    string,
+    { readonly token: Uint8Array; readonly session: Session }
+  >();
 
   add(token: Uint8Array, session: Session): void {
     this.byHash.set(hashOf(token), { token: Uint8Array.from(token), session });
@@ -29,8 +32,12 @@ export class SessionTokens<Session> {
       const found = this.byHash.get(hashOf(token));
       if (found !== undefined && timingSafeEqual(found.token, token)) return found.session;
     }
-    throw new KvspanError('SESSION_UNKNOWN', `metadata ${TOKEN_METADATA_KEY} is not the token of an open session: connect to the extent channel`, {
-      field: TOKEN_METADATA_KEY,
-    });
+    throw new KvspanError(
+      'SESSION_UNKNOWN',
+      `metadata ${TOKEN_METADATA_KEY} is not the token of an open session: connect to the extent channel`,
+      {
+        field: TOKEN_METADATA_KEY,
+      },
+    );
   }
 }

@@ -31,10 +31,16 @@ const permission = (message: string, hint: string, cause?: unknown): StartupErro
 
 function gidOf(group: string): number {
   if (/^[0-9]{1,10}$/.test(group) && Number(group) <= GID_MAX) return Number(group);
-  const line = readFileSync('/etc/group', 'utf8').split('\n').find((entry) => entry.startsWith(`${group}:`));
+  const line = readFileSync('/etc/group', 'utf8')
+    .split('\n')
+    .find(entry => entry.startsWith(`${group}:`));
   const gid = line?.split(':')[2];
   if (gid === undefined) {
-    throw new StartupError('config', `socketGroup is "${group}", allowed: a group of /etc/group, or its number`, '');
+    throw new StartupError(
+      'config',
+      `socketGroup is "${group}", allowed: a group of /etc/group, or its number`,
+      '',
+    );
   }
   return Number(gid);
 }
@@ -49,7 +55,11 @@ export function socketPaths(directory: string): SocketPaths {
   const extents = join(directory, EXTENT_SOCKET);
   const longest = Math.max(Buffer.byteLength(service), Buffer.byteLength(extents));
   if (longest > SOCKET_PATH_BYTES_MAX) {
-    throw new StartupError('config', `socketDirectory makes a socket path of ${longest} bytes, allowed: ${SOCKET_PATH_BYTES_MAX}`, 'give a shorter --socket-directory');
+    throw new StartupError(
+      'config',
+      `socketDirectory makes a socket path of ${longest} bytes, allowed: ${SOCKET_PATH_BYTES_MAX}`,
+      'give a shorter --socket-directory',
+    );
   }
   return { directory, service, extents, lock: join(directory, 'lock') };
 }
@@ -71,22 +81,35 @@ function make(path: string, access: Access): void {
     if (access.gid !== null) chownSync(path, -1, access.gid);
     chmodSync(path, access.directoryMode);
   } catch (error) {
-    throw permission(`socket directory ${path} cannot be made: ${(error as Error).message}`, 'give a --socket-directory that you may write', error);
+    throw permission(
+      `socket directory ${path} cannot be made: ${(error as Error).message}`,
+      'give a --socket-directory that you may write',
+      error,
+    );
   }
 }
 
 function check(path: string, found: Stats, uid: number): void {
   const other = 'give another --socket-directory';
-  if (found.isSymbolicLink()) throw permission(`socket directory ${path} is a symbolic link`, other);
+  if (found.isSymbolicLink())
+    throw permission(`socket directory ${path} is a symbolic link`, other);
   if (!found.isDirectory()) throw permission(`socket directory ${path} is not a directory`, other);
-  if (found.uid !== uid) throw permission(`socket directory ${path} belongs to user ${found.uid}, not to ${uid}`, other);
+  if (found.uid !== uid)
+    throw permission(`socket directory ${path} belongs to user ${found.uid}, not to ${uid}`, other);
   if ((found.mode & OTHERS_WRITE) !== 0) {
-    throw permission(`socket directory ${path} can be written by others (mode ${(found.mode & 0o7777).toString(8)})`, `chmod 0700 ${path}`);
+    throw permission(
+      `socket directory ${path} can be written by others (mode ${(found.mode & 0o7777).toString(8)})`,
+      `chmod 0700 ${path}`,
+    );
   }
 }
 
 /** Makes the directory, or accepts one that is safe. Throws a StartupError of reason `permission`. */
-export function prepareSocketDirectory(path: string, access: Access, uid = process.getuid?.() ?? 0): void {
+export function prepareSocketDirectory(
+  path: string,
+  access: Access,
+  uid = process.getuid?.() ?? 0,
+): void {
   if (lookAt(path) === null) make(path, access);
   const found = lookAt(path);
   if (found !== null) check(path, found, uid);

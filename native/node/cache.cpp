@@ -50,19 +50,19 @@ NativeCache::NativeCache(const Napi::CallbackInfo& info)
 
 Napi::Function NativeCache::define(Napi::Env env) {
   return DefineClass(env, "NativeCache",
-                     {InstanceAccessor<&NativeCache::base>("base"),
-                      InstanceMethod<&NativeCache::step>("step"),
-                      InstanceMethod<&NativeCache::stepDetail>("stepDetail"),
-                      InstanceMethod<&NativeCache::allocate>("allocate"),
-                      InstanceMethod<&NativeCache::allocateWarm>("allocateWarm"),
-                      InstanceMethod<&NativeCache::free>("free"),
-                      InstanceMethod<&NativeCache::length>("length"),
-                      InstanceMethod<&NativeCache::mappedTokens>("mappedTokens"),
-                      InstanceMethod<&NativeCache::write>("write"),
-                      InstanceMethod<&NativeCache::read>("read"),
-                      InstanceMethod<&NativeCache::attend>("attend"),
-                      InstanceMethod<&NativeCache::stats>("stats"),
-                      InstanceMethod<&NativeCache::destroy>("destroy")});
+                     {InstanceAccessor<&NativeCache::base>("base", kReplaceableAccessor),
+                      InstanceMethod<&NativeCache::step>("step", kReplaceable),
+                      InstanceMethod<&NativeCache::stepDetail>("stepDetail", kReplaceable),
+                      InstanceMethod<&NativeCache::allocate>("allocate", kReplaceable),
+                      InstanceMethod<&NativeCache::allocateWarm>("allocateWarm", kReplaceable),
+                      InstanceMethod<&NativeCache::free>("free", kReplaceable),
+                      InstanceMethod<&NativeCache::length>("length", kReplaceable),
+                      InstanceMethod<&NativeCache::mappedTokens>("mappedTokens", kReplaceable),
+                      InstanceMethod<&NativeCache::write>("write", kReplaceable),
+                      InstanceMethod<&NativeCache::read>("read", kReplaceable),
+                      InstanceMethod<&NativeCache::attend>("attend", kReplaceable),
+                      InstanceMethod<&NativeCache::stats>("stats", kReplaceable),
+                      InstanceMethod<&NativeCache::destroy>("destroy", kReplaceable)});
 }
 
 Napi::Value NativeCache::base(const Napi::CallbackInfo& info) {

@@ -22,8 +22,8 @@ NativeDevice::NativeDevice(const Napi::CallbackInfo& info)
 
 Napi::Function NativeDevice::define(Napi::Env env) {
   return DefineClass(env, "NativeDevice",
-                     {InstanceMethod<&NativeDevice::describe>("describe"),
-                      InstanceMethod<&NativeDevice::close>("close")});
+                     {InstanceMethod<&NativeDevice::describe>("describe", kReplaceable),
+                      InstanceMethod<&NativeDevice::close>("close", kReplaceable)});
 }
 
 Napi::Value NativeDevice::describe(const Napi::CallbackInfo& info) {

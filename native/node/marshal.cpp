@@ -1,18 +1,31 @@
 #include "marshal.hpp"
 
+#include <algorithm>
 #include <cmath>
-#include <sstream>
+#include <cstdio>
 #include <utility>
-#include <vector>
 
 namespace kvspan::node {
 namespace {
 
 constexpr std::size_t kShownBytesMax = 80;
 
+// As it can stand in a C string and on one line: control characters escaped, and what is too long
+// cut between two UTF-8 sequences.
 std::string quoted(const std::string& text) {
-  const bool tooLong = text.size() > kShownBytesMax;
-  return "\"" + (tooLong ? text.substr(0, kShownBytesMax) + "..." : text) + "\"";
+  std::size_t end = std::min(text.size(), kShownBytesMax);
+  while (end < text.size() && end > 0 && (text[end] & 0xc0) == 0x80) --end;
+  std::string shown = "\"";
+  for (const unsigned char byte : text.substr(0, end)) {
+    if (byte >= 0x20 && byte != 0x7f) {
+      shown += static_cast<char>(byte);
+    } else {
+      char escaped[8];
+      std::snprintf(escaped, sizeof escaped, "\\x%02x", byte);
+      shown += escaped;
+    }
+  }
+  return shown + (end < text.size() ? "...\"" : "\"");
 }
 
 const char* arrayName(napi_typedarray_type type) {

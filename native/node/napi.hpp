@@ -12,3 +12,12 @@
 #define NODE_API_SWALLOW_UNTHROWABLE_EXCEPTIONS
 
 #include <napi.h>
+
+namespace kvspan::node {
+
+// Of every method and accessor: native/index.ts puts its wrapper in the place of each, once.
+inline constexpr auto kReplaceable =
+    static_cast<napi_property_attributes>(napi_writable | napi_configurable);
+inline constexpr auto kReplaceableAccessor = napi_configurable;
+
+}  // namespace kvspan::node

@@ -36,7 +36,7 @@ class RawDevice : public Napi::ObjectWrap<RawDevice> {
                         method<&RawDevice::access>("access"), method<&RawDevice::unmap>("unmap"),
                         method<&RawDevice::release>("release"),
                         method<&RawDevice::unreserve>("unreserve"),
-                        InstanceMethod<&RawDevice::close>("close")});
+                        InstanceMethod<&RawDevice::close>("close", kReplaceable)});
   }
 
  private:
@@ -48,7 +48,7 @@ class RawDevice : public Napi::ObjectWrap<RawDevice> {
   }
   template <Body body>
   static Napi::ClassPropertyDescriptor<RawDevice> method(const char* name) {
-    return InstanceMethod<&RawDevice::checked<body>>(name);
+    return InstanceMethod<&RawDevice::checked<body>>(name, kReplaceable);
   }
 
   // After the arguments were read: reading them may run JavaScript.

@@ -114,11 +114,11 @@ class NativeServer : public Napi::ObjectWrap<NativeServer> {
 
   static Napi::Function define(Napi::Env env) {
     return DefineClass(env, "ChannelServer",
-                       {InstanceMethod<&NativeServer::welcome>("welcome"),
-                        InstanceMethod<&NativeServer::refuse>("refuse"),
-                        InstanceMethod<&NativeServer::grant>("grant"),
-                        InstanceMethod<&NativeServer::disconnect>("disconnect"),
-                        InstanceMethod<&NativeServer::close>("close")});
+                       {InstanceMethod<&NativeServer::welcome>("welcome", kReplaceable),
+                        InstanceMethod<&NativeServer::refuse>("refuse", kReplaceable),
+                        InstanceMethod<&NativeServer::grant>("grant", kReplaceable),
+                        InstanceMethod<&NativeServer::disconnect>("disconnect", kReplaceable),
+                        InstanceMethod<&NativeServer::close>("close", kReplaceable)});
   }
 
  private:

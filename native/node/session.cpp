@@ -61,18 +61,18 @@ class NativeSession : public Napi::ObjectWrap<NativeSession> {
 
   static Napi::Function define(Napi::Env env) {
     return DefineClass(env, "NativeSession",
-                       {InstanceAccessor<&NativeSession::device>("device"),
-                        InstanceMethod<&NativeSession::connect>("connect"),
-                        InstanceMethod<&NativeSession::disconnect>("disconnect"),
-                        InstanceMethod<&NativeSession::createCache>("createCache"),
-                        InstanceMethod<&NativeSession::refillDone>("refillDone"),
-                        InstanceMethod<&NativeSession::giveBack>("giveBack"),
-                        InstanceMethod<&NativeSession::returnExtents>("returnExtents"),
-                        InstanceMethod<&NativeSession::pauseReleases>("pauseReleases"),
-                        InstanceMethod<&NativeSession::resumeReleases>("resumeReleases"),
-                        InstanceMethod<&NativeSession::held>("held"),
-                        InstanceMethod<&NativeSession::stats>("stats"),
-                        InstanceMethod<&NativeSession::close>("close")});
+                       {InstanceAccessor<&NativeSession::device>("device", kReplaceableAccessor),
+                        InstanceMethod<&NativeSession::connect>("connect", kReplaceable),
+                        InstanceMethod<&NativeSession::disconnect>("disconnect", kReplaceable),
+                        InstanceMethod<&NativeSession::createCache>("createCache", kReplaceable),
+                        InstanceMethod<&NativeSession::refillDone>("refillDone", kReplaceable),
+                        InstanceMethod<&NativeSession::giveBack>("giveBack", kReplaceable),
+                        InstanceMethod<&NativeSession::returnExtents>("returnExtents", kReplaceable),
+                        InstanceMethod<&NativeSession::pauseReleases>("pauseReleases", kReplaceable),
+                        InstanceMethod<&NativeSession::resumeReleases>("resumeReleases", kReplaceable),
+                        InstanceMethod<&NativeSession::held>("held", kReplaceable),
+                        InstanceMethod<&NativeSession::stats>("stats", kReplaceable),
+                        InstanceMethod<&NativeSession::close>("close", kReplaceable)});
   }
 
  private:

@@ -2,7 +2,12 @@ import { describe, expect, it } from 'vitest';
 import { within } from '../../client/typescript/deadline.js';
 import { type Geometry, laneCount, placeOf, rowBytes } from '../../client/typescript/geometry.js';
 import { bytesOf, limited } from '../../client/typescript/grants.js';
-import { delayBefore, keepTrying, RECONNECT_FIRST_MS, RECONNECT_MAX_MS } from '../../client/typescript/reconnect.js';
+import {
+  delayBefore,
+  keepTrying,
+  RECONNECT_FIRST_MS,
+  RECONNECT_MAX_MS,
+} from '../../client/typescript/reconnect.js';
 import { PendingRequests } from '../../client/typescript/requests.js';
 import * as validate from '../../client/typescript/validate.js';
 import { viewOf } from '../../client/typescript/views.js';
@@ -10,7 +15,13 @@ import { planSizes } from '../../daemon/core/geometry.js';
 import { KvspanError } from '../../proto/errors.js';
 
 const tokenMajor: Geometry = {
-  layout: 'token-major', layers: 3, kvHeads: 2, headDim: 8, dtype: 'bf16', slots: 4, maxTokens: 1000,
+  layout: 'token-major',
+  layers: 3,
+  kvHeads: 2,
+  headDim: 8,
+  dtype: 'bf16',
+  slots: 4,
+  maxTokens: 1000,
 };
 const layouts: Geometry[] = [
   tokenMajor,
@@ -32,7 +43,10 @@ describe('pending requests', () => {
   it('settle by their deadline, and an answer after that is dropped', async () => {
     const pending = new PendingRequests<string>();
     const { id, answer } = pending.open('return', 20);
-    await expect(answer).rejects.toMatchObject({ code: 'DEADLINE_EXCEEDED', message: expect.stringContaining('return') });
+    await expect(answer).rejects.toMatchObject({
+      code: 'DEADLINE_EXCEEDED',
+      message: expect.stringContaining('return'),
+    });
     pending.settle(id, 'late');
     expect(pending.lateAnswers).toBe(1);
   });
@@ -42,7 +56,7 @@ describe('pending requests', () => {
     const answers = [pending.open('a', 1000), pending.open('b', 1000)].map(({ answer }) => answer);
     pending.refuseAll(new KvspanError('DAEMON_UNAVAILABLE', 'gone'));
     const outcomes = await Promise.allSettled(answers);
-    expect(outcomes.every((outcome) => outcome.status === 'rejected')).toBe(true);
+    expect(outcomes.every(outcome => outcome.status === 'rejected')).toBe(true);
     expect(pending.size).toBe(0);
   });
 
@@ -69,26 +83,30 @@ describe('deadlines', () => {
 });
 
 describe('geometry', () => {
-  it.each(layouts)('agrees with the daemon about rows and lanes: $layout', (geometry) => {
+  it.each(layouts)('agrees with the daemon about rows and lanes: $layout', geometry => {
     const sizes = planSizes(geometry);
     expect(BigInt(rowBytes(geometry))).toBe(sizes.rowBytes);
     expect(laneCount(geometry)).toBe(sizes.laneCount);
   });
 
-  it.each(layouts)('gives every layer and part bytes of its own, all of the row: $layout', (geometry) => {
-    const parts = geometry.layout === 'latent' ? (['key'] as const) : (['key', 'value'] as const);
-    const taken = new Set<string>();
-    for (let layer = 0; layer < geometry.layers; layer++) {
-      for (const part of parts) {
-        const place = placeOf(geometry, layer, part);
-        expect(place.offsetBytes + place.widthBytes).toBeLessThanOrEqual(rowBytes(geometry));
-        for (let at = 0; at < place.widthBytes; at++) taken.add(`${place.lane}:${place.offsetBytes + at}`);
+  it.each(layouts)(
+    'gives every layer and part bytes of its own, all of the row: $layout',
+    geometry => {
+      const parts = geometry.layout === 'latent' ? (['key'] as const) : (['key', 'value'] as const);
+      const taken = new Set<string>();
+      for (let layer = 0; layer < geometry.layers; layer++) {
+        for (const part of parts) {
+          const place = placeOf(geometry, layer, part);
+          expect(place.offsetBytes + place.widthBytes).toBeLessThanOrEqual(rowBytes(geometry));
+          for (let at = 0; at < place.widthBytes; at++)
+            taken.add(`${place.lane}:${place.offsetBytes + at}`);
+        }
       }
-    }
-    expect(taken.size).toBe(rowBytes(geometry) * laneCount(geometry));
-  });
+      expect(taken.size).toBe(rowBytes(geometry) * laneCount(geometry));
+    },
+  );
 
-  it.each([-1, 3, 0.5, Number.NaN])('refuses layer %s and says what there is', (layer) => {
+  it.each([-1, 3, 0.5, Number.NaN])('refuses layer %s and says what there is', layer => {
     expect(() => placeOf(tokenMajor, layer, 'key')).toThrow(/layer: got .*, allowed: 0 \.\. 2/);
   });
 
@@ -98,16 +116,18 @@ describe('geometry', () => {
 });
 
 describe('views', () => {
-  it.each(layouts)('address what the plan says: $layout', (geometry) => {
+  it.each(layouts)('address what the plan says: $layout', geometry => {
     const plan = { ...planSizes(geometry), baseAddress: 0x7000_0000_0000n };
     const view = viewOf(geometry, plan, 2, 'key');
     expect(view.shape).toEqual([4, 1000, geometry.kvHeads, 8]);
     const { lane, offsetBytes } = placeOf(geometry, 2, 'key');
     const [slot, token, head, dim] = view.strideBytes;
-    expect(view.address).toBe(plan.baseAddress + BigInt(lane) * plan.laneStrideBytes + BigInt(offsetBytes));
+    expect(view.address).toBe(
+      plan.baseAddress + BigInt(lane) * plan.laneStrideBytes + BigInt(offsetBytes),
+    );
     expect([BigInt(slot), BigInt(token)]).toEqual([plan.slotStrideBytes, plan.rowBytes]);
     expect(head).toBe(8 * dim);
-    expect(view.strides.map((stride) => stride * dim)).toEqual([...view.strideBytes]);
+    expect(view.strides.map(stride => stride * dim)).toEqual([...view.strideBytes]);
     expect(view.strides.every(Number.isInteger)).toBe(true);
   });
 });
@@ -126,10 +146,15 @@ describe('grants', () => {
 
 describe('reconnecting', () => {
   it('waits longer each time, never above the cap, never below half of it', () => {
-    const low = [1, 2, 3, 20].map((attempt) => delayBefore(attempt, () => 0));
-    const high = [1, 2, 3, 20].map((attempt) => delayBefore(attempt, () => 1));
-    expect(high).toEqual([RECONNECT_FIRST_MS, 2 * RECONNECT_FIRST_MS, 4 * RECONNECT_FIRST_MS, RECONNECT_MAX_MS]);
-    expect(low).toEqual(high.map((ms) => ms / 2));
+    const low = [1, 2, 3, 20].map(attempt => delayBefore(attempt, () => 0));
+    const high = [1, 2, 3, 20].map(attempt => delayBefore(attempt, () => 1));
+    expect(high).toEqual([
+      RECONNECT_FIRST_MS,
+      2 * RECONNECT_FIRST_MS,
+      4 * RECONNECT_FIRST_MS,
+      RECONNECT_MAX_MS,
+    ]);
+    expect(low).toEqual(high.map(ms => ms / 2));
   });
 
   it('goes on until it works, and ends at once when told to', async () => {
@@ -145,11 +170,19 @@ describe('reconnecting', () => {
 
 describe('validation', () => {
   it.each([
-    ['layers', 0], ['layers', 1.5], ['kvHeads', -1], ['headDim', Number.NaN], ['slots', 2 ** 31], ['maxTokens', '8'],
-    ['dtype', 'int8'], ['layout', 'row-major'],
+    ['layers', 0],
+    ['layers', 1.5],
+    ['kvHeads', -1],
+    ['headDim', Number.NaN],
+    ['slots', 2 ** 31],
+    ['maxTokens', '8'],
+    ['dtype', 'int8'],
+    ['layout', 'row-major'],
   ])('refuses %s = %s by name', (field, value) => {
     const given = { ...tokenMajor, [field]: value } as Geometry;
-    expect(() => validate.geometry(given)).toThrow(expect.objectContaining({ code: 'INVALID_ARGUMENT', field }));
+    expect(() => validate.geometry(given)).toThrow(
+      expect.objectContaining({ code: 'INVALID_ARGUMENT', field }),
+    );
   });
 
   it('refuses heads in the latent layout', () => {

@@ -1,5 +1,11 @@
 import type { GrantRequest, Ledger } from '../../daemon/core/ledger.js';
-import { bytes, extentId, type Effect, type Instant, type SessionId } from '../../daemon/core/types.js';
+import {
+  bytes,
+  extentId,
+  type Effect,
+  type Instant,
+  type SessionId,
+} from '../../daemon/core/types.js';
 
 /** A ledger with one thing wrong: what stands in `wrong`, all else as it is. */
 export function spoil(ledger: Ledger, wrong: Partial<Ledger>): Ledger {
@@ -20,38 +26,48 @@ function atCall(n: number): () => boolean {
 
 /** Faults that a ledger could have, each planted by a wrapper; the key says what goes wrong. */
 export const faults: Readonly<Record<string, (ledger: Ledger) => Ledger>> = {
-  'a return is answered but not credited': (ledger) => {
+  'a return is answered but not credited': ledger => {
     const now = atCall(100);
     return spoil(ledger, {
       returnExtents: (session, extents, at) => {
         if (!now() || extents.length === 0) return ledger.returnExtents(session, extents, at);
         const { heldBytes } = ledger.session(session);
-        return { returned: { extentCount: extents.length, returnedBytes: bytes(0n), heldBytes }, effects: [] };
+        return {
+          returned: { extentCount: extents.length, returnedBytes: bytes(0n), heldBytes },
+          effects: [],
+        };
       },
     });
   },
-  'an extent that stands twice in one return is taken once': (ledger) => spoil(ledger, {
-    returnExtents: (session, extents, at) => ledger.returnExtents(session, [...new Set(extents)], at),
-  }),
-  'a waiting grant is overtaken by a later one': (ledger) => {
+  'an extent that stands twice in one return is taken once': ledger =>
+    spoil(ledger, {
+      returnExtents: (session, extents, at) =>
+        ledger.returnExtents(session, [...new Set(extents)], at),
+    }),
+  'a waiting grant is overtaken by a later one': ledger => {
     const last: { session: SessionId; request: GrantRequest }[] = [];
     return spoil(ledger, {
       requestGrant: (session, request, at) => {
-        const first = last.find((other) => waits(ledger, other.session));
+        const first = last.find(other => waits(ledger, other.session));
         const effects = ledger.requestGrant(session, request, at);
         last.push({ session, request });
         if (first === undefined || grants(effects)) return effects;
         // Whoever waited goes to the end of the line.
-        const { cancelled, effects: freed } = ledger.cancelGrant(first.session, first.request.grant, at);
+        const { cancelled, effects: freed } = ledger.cancelGrant(
+          first.session,
+          first.request.grant,
+          at,
+        );
         if (!cancelled) return effects;
         const again = ledger.requestGrant(first.session, first.request, at);
-        return [...effects, ...freed.filter((effect) => effect.kind === 'grant'), ...again];
+        return [...effects, ...freed.filter(effect => effect.kind === 'grant'), ...again];
       },
     });
   },
-  'a wake-up is lost': (ledger) => {
+  'a wake-up is lost': ledger => {
     const now = atCall(5);
-    const drop = (effects: Effect[]): Effect[] => effects.filter((effect) => effect.kind !== 'grant' || !now());
+    const drop = (effects: Effect[]): Effect[] =>
+      effects.filter(effect => effect.kind !== 'grant' || !now());
     return spoil(ledger, {
       returnExtents: (session, extents, at) => {
         const { returned, effects } = ledger.returnExtents(session, extents, at);
@@ -59,66 +75,97 @@ export const faults: Readonly<Record<string, (ledger: Ledger) => Ledger>> = {
       },
     });
   },
-  'an exited session is credited for what is in flight': (ledger) => spoil(ledger, {
-    sessionExited: (session, at) => {
-      const effects = ledger.sessionExited(session, at);
-      return [...effects, ...settleAll(ledger, session, at)];
-    },
-  }),
-  'what was not imported stays charged': (ledger) => spoil(ledger, {
-    grantSettled: (session, grant, imported, at) => ledger.grantSettled(session, grant, imported === 0 ? 1 : imported, at),
-  }),
-  'a closed session is taken for an exited one': (ledger) => spoil(ledger, {
-    sessionClosed: (session, at) => ledger.sessionExited(session, at),
-  }),
-  'nobody is refused when the time is over': (ledger) => spoil(ledger, { expire: () => [] }),
-  'a grant is cut down although all was asked': (ledger) => spoil(ledger, {
-    requestGrant: (session, request, at) => ledger.requestGrant(session, request.minimumBytes === 0n ? { ...request, minimumBytes: bytes(1n) } : request, at),
-  }),
-  'a foreign extent is returned': (ledger) => spoil(ledger, {
-    returnExtents: (session, extents, at) => {
-      try {
-        return ledger.returnExtents(session, extents, at);
-      } catch (error) {
-        if ((error as { code?: string }).code !== 'EXTENT_FOREIGN') throw error;
-        const returned = { extentCount: extents.length, returnedBytes: bytes(0n), heldBytes: ledger.session(session).heldBytes };
-        return { returned, effects: [] };
-      }
-    },
-  }),
-  'an extent id is given twice': (ledger) => {
+  'an exited session is credited for what is in flight': ledger =>
+    spoil(ledger, {
+      sessionExited: (session, at) => {
+        const effects = ledger.sessionExited(session, at);
+        return [...effects, ...settleAll(ledger, session, at)];
+      },
+    }),
+  'what was not imported stays charged': ledger =>
+    spoil(ledger, {
+      grantSettled: (session, grant, imported, at) =>
+        ledger.grantSettled(session, grant, imported === 0 ? 1 : imported, at),
+    }),
+  'a closed session is taken for an exited one': ledger =>
+    spoil(ledger, {
+      sessionClosed: (session, at) => ledger.sessionExited(session, at),
+    }),
+  'nobody is refused when the time is over': ledger => spoil(ledger, { expire: () => [] }),
+  'a grant is cut down although all was asked': ledger =>
+    spoil(ledger, {
+      requestGrant: (session, request, at) =>
+        ledger.requestGrant(
+          session,
+          request.minimumBytes === 0n ? { ...request, minimumBytes: bytes(1n) } : request,
+          at,
+        ),
+    }),
+  'a foreign extent is returned': ledger =>
+    spoil(ledger, {
+      returnExtents: (session, extents, at) => {
+        try {
+          return ledger.returnExtents(session, extents, at);
+        } catch (error) {
+          if ((error as { code?: string }).code !== 'EXTENT_FOREIGN') throw error;
+          const returned = {
+            extentCount: extents.length,
+            returnedBytes: bytes(0n),
+            heldBytes: ledger.session(session).heldBytes,
+          };
+          return { returned, effects: [] };
+        }
+      },
+    }),
+  'an extent id is given twice': ledger => {
     const now = atCall(50);
     return spoil(ledger, {
       requestGrant: (session, request, at) =>
-        ledger.requestGrant(session, request, at).map((effect) => {
+        ledger.requestGrant(session, request, at).map(effect => {
           if (effect.kind !== 'grant' || !now()) return effect;
-          return { ...effect, extents: effect.extents.map((extent) => ({ ...extent, id: extentId(extent.id - 1n) })) };
+          return {
+            ...effect,
+            extents: effect.extents.map(extent => ({ ...extent, id: extentId(extent.id - 1n) })),
+          };
         }),
     });
   },
-  'a session is asked to give back twice at once': (ledger) => spoil(ledger, {
-    requestGrant: (session, request, at) =>
-      ledger.requestGrant(session, request, at).flatMap((effect): Effect[] => (effect.kind === 'reclaim' ? [effect, effect] : [effect])),
-  }),
-  'a cache overlaps another': (ledger) => spoil(ledger, {
-    caches: (session) => {
-      const [first, ...rest] = ledger.caches(session);
-      return first === undefined ? [] : [first, ...rest.map((view) => ({ ...view, plan: { ...view.plan, baseAddress: first.plan.baseAddress } }))];
-    },
-  }),
+  'a session is asked to give back twice at once': ledger =>
+    spoil(ledger, {
+      requestGrant: (session, request, at) =>
+        ledger
+          .requestGrant(session, request, at)
+          .flatMap((effect): Effect[] => (effect.kind === 'reclaim' ? [effect, effect] : [effect])),
+    }),
+  'a cache overlaps another': ledger =>
+    spoil(ledger, {
+      caches: session => {
+        const [first, ...rest] = ledger.caches(session);
+        return first === undefined
+          ? []
+          : [
+              first,
+              ...rest.map(view => ({
+                ...view,
+                plan: { ...view.plan, baseAddress: first.plan.baseAddress },
+              })),
+            ];
+      },
+    }),
 };
 
-const grants = (effects: readonly Effect[]): boolean => effects.some((effect) => effect.kind === 'grant');
+const grants = (effects: readonly Effect[]): boolean =>
+  effects.some(effect => effect.kind === 'grant');
 
 function waits(ledger: Ledger, session: SessionId): boolean {
-  return ledger.sessions().some((view) => view.id === session && view.waitingGrantCount > 0);
+  return ledger.sessions().some(view => view.id === session && view.waitingGrantCount > 0);
 }
 
 /** Settles what it can find of a session that still has grants in flight. */
 function settleAll(ledger: Ledger, session: SessionId, at: Instant): Effect[] {
   const effects: Effect[] = [];
   for (let grant = 1n; grant < 3_000n; grant += 1n) {
-    if (!ledger.sessions().some((view) => view.id === session)) break;
+    if (!ledger.sessions().some(view => view.id === session)) break;
     try {
       effects.push(...ledger.grantSettled(session, grant as never, 0, at));
     } catch {

@@ -20,13 +20,15 @@ function firstFailure(wrap: (ledger: Ledger) => Ledger): string | null {
 
 describe('the simulation finds', () => {
   test.each(Object.entries(faults))('%s', (_name, wrap) => {
-    const message = firstFailure(wrap); if (process.env['TELL']) console.log(_name, message?.split('\n')[0]);
+    const message = firstFailure(wrap);
     // A failure that can be repeated: it names the seed and the operation, and what came before.
-    expect(message).toMatch(/^seed \d+, operation \d+: .+\nthe last operations:\n {2}#\d+ at \d+ ms: /);
+    expect(message).toMatch(
+      /^seed \d+, operation \d+: .+\nthe last operations:\n {2}#\d+ at \d+ ms: /,
+    );
   });
 
   test('nothing in the ledger as it is', () => {
     // Behind the same kind of wrapper, so that it is not the wrapper that is found.
-    expect(firstFailure((ledger) => spoil(ledger, {}))).toBeNull();
+    expect(firstFailure(ledger => spoil(ledger, {}))).toBeNull();
   });
 });

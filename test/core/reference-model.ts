@@ -61,7 +61,8 @@ export class ModelRefusal extends Error {
   }
 }
 
-const total = (numbers: readonly number[]): number => numbers.reduce((sum, number) => sum + number, 0);
+const total = (numbers: readonly number[]): number =>
+  numbers.reduce((sum, number) => sum + number, 0);
 
 export class ReferenceModel {
   sessions: ModelSession[] = [];
@@ -100,7 +101,8 @@ export class ReferenceModel {
     const aside = new Set<bigint>();
     for (const waiter of this.waiting) {
       if (aside.has(waiter.session)) continue;
-      if (this.cut(waiter.pieces, waiter.needed, this.quotaLeft(waiter.session)) !== null) return waiter;
+      if (this.cut(waiter.pieces, waiter.needed, this.quotaLeft(waiter.session)) !== null)
+        return waiter;
       aside.add(waiter.session);
     }
     return null;
@@ -114,19 +116,41 @@ export class ReferenceModel {
     return this.sessionIds;
   }
 
-  request(session: bigint, grant: bigint, pieces: readonly number[], minimum: number, waitMs: number, now: number): void {
+  request(
+    session: bigint,
+    grant: bigint,
+    pieces: readonly number[],
+    minimum: number,
+    waitMs: number,
+    now: number,
+  ): void {
     this.mustBe(session, ['open']);
     this.refuseIf(this.draining, 'DRAINING');
     const asked = total(pieces);
-    this.refuseIf(grant === 0n || pieces.length < 1 || pieces.length > this.limits.extentsMax, 'INVALID_ARGUMENT');
-    this.refuseIf(minimum > asked || waitMs < 0 || waitMs > this.limits.waitMsMax, 'INVALID_ARGUMENT');
-    const mine = [...this.flights, ...this.waiting].filter((other) => other.session === session);
-    this.refuseIf(mine.some((other) => other.grant === grant), 'GRANT_DUPLICATE');
+    this.refuseIf(
+      grant === 0n || pieces.length < 1 || pieces.length > this.limits.extentsMax,
+      'INVALID_ARGUMENT',
+    );
+    this.refuseIf(
+      minimum > asked || waitMs < 0 || waitMs > this.limits.waitMsMax,
+      'INVALID_ARGUMENT',
+    );
+    const mine = [...this.flights, ...this.waiting].filter(other => other.session === session);
+    this.refuseIf(
+      mine.some(other => other.grant === grant),
+      'GRANT_DUPLICATE',
+    );
     this.refuseIf(mine.length >= this.limits.inFlightMax, 'GRANT_LIMIT');
     const needed = minimum === 0 ? asked : minimum;
     this.refuseIf(this.cut(pieces, needed, this.limits.sessionPages) === null, 'QUOTA_EXHAUSTED');
     this.refuseIf(this.cut(pieces, needed, this.limits.poolPages) === null, 'POOL_EXHAUSTED');
-    const waiter = { session, grant, pieces: pieces.toSorted((a, b) => b - a), needed, deadline: now + waitMs };
+    const waiter = {
+      session,
+      grant,
+      pieces: pieces.toSorted((a, b) => b - a),
+      needed,
+      deadline: now + waitMs,
+    };
     this.waiting.push(waiter);
     this.serve();
     if (waitMs > 0 || !this.waiting.includes(waiter)) return;
@@ -136,7 +160,7 @@ export class ReferenceModel {
 
   cancel(session: bigint, grant: bigint): boolean {
     this.mustBe(session, ['open']);
-    const waiter = this.waiting.find((other) => other.session === session && other.grant === grant);
+    const waiter = this.waiting.find(other => other.session === session && other.grant === grant);
     if (waiter === undefined) return false;
     this.leave(waiter, 'GRANT_CANCELLED');
     this.serve();
@@ -145,13 +169,18 @@ export class ReferenceModel {
 
   settle(session: bigint, grant: bigint, imported: number): void {
     const { state } = this.mustBe(session, ['open', 'lingering', 'exited']);
-    const flight = this.flights.find((other) => other.session === session && other.grant === grant);
-    this.refuseIf(flight === undefined || imported < 0 || imported > flight.ids.length, 'INVALID_ARGUMENT');
+    const flight = this.flights.find(other => other.session === session && other.grant === grant);
+    this.refuseIf(
+      flight === undefined || imported < 0 || imported > flight.ids.length,
+      'INVALID_ARGUMENT',
+    );
     const ids = (flight as ModelFlight).ids;
     const arrived = state === 'exited' ? [] : ids.slice(0, imported);
-    this.extents = this.extents.filter((extent) => !ids.includes(extent.id) || (arrived.includes(extent.id) && !extent.returned));
+    this.extents = this.extents.filter(
+      extent => !ids.includes(extent.id) || (arrived.includes(extent.id) && !extent.returned),
+    );
     for (const extent of this.extents) if (ids.includes(extent.id)) extent.grant = 0n;
-    this.flights = this.flights.filter((other) => other !== flight);
+    this.flights = this.flights.filter(other => other !== flight);
     this.forget();
     this.serve();
   }
@@ -159,35 +188,43 @@ export class ReferenceModel {
   give(session: bigint, ids: readonly bigint[]): { count: number; pages: number; held: number } {
     this.mustBe(session, ['open', 'lingering']);
     for (const [index, id] of ids.entries()) {
-      const extent = this.extents.find((other) => other.id === id);
-      const issued = id >> 40n === this.limits.epoch && (id & 0xff_ffff_ffffn) >= 1n && (id & 0xff_ffff_ffffn) <= this.extentIds;
+      const extent = this.extents.find(other => other.id === id);
+      const issued =
+        id >> 40n === this.limits.epoch &&
+        (id & 0xff_ffff_ffffn) >= 1n &&
+        (id & 0xff_ffff_ffffn) <= this.extentIds;
       this.refuseIf(extent === undefined, issued ? 'EXTENT_RETURNED' : 'EXTENT_UNKNOWN');
       this.refuseIf(extent?.session !== session, 'EXTENT_FOREIGN');
       this.refuseIf(extent?.returned === true || ids.indexOf(id) < index, 'EXTENT_RETURNED');
     }
-    const given = this.extents.filter((extent) => ids.includes(extent.id));
+    const given = this.extents.filter(extent => ids.includes(extent.id));
     for (const extent of given) extent.returned = true;
-    this.extents = this.extents.filter((extent) => !(extent.returned && extent.grant === 0n));
+    this.extents = this.extents.filter(extent => !(extent.returned && extent.grant === 0n));
     const held = this.held(session);
     this.serve();
-    return { count: given.length, pages: total(given.map((extent) => extent.pages)), held };
+    return { count: given.length, pages: total(given.map(extent => extent.pages)), held };
   }
 
   adopt(session: bigint, specs: readonly { id: bigint; pages: number }[]): number {
     this.mustBe(session, ['open']);
     this.refuseIf(this.draining, 'DRAINING');
     for (const [index, { id }] of specs.entries()) {
-      const known = this.extents.some((extent) => extent.id === id) || specs.findIndex((spec) => spec.id === id) < index;
+      const known =
+        this.extents.some(extent => extent.id === id) ||
+        specs.findIndex(spec => spec.id === id) < index;
       this.refuseIf(known || id >> 40n === this.limits.epoch, 'INVALID_ARGUMENT');
     }
-    const asked = total(specs.map((spec) => spec.pages));
+    const asked = total(specs.map(spec => spec.pages));
     const left = this.quotaLeft(session) - asked;
-    const first = this.waiting.find((waiter) => waiter.session === session);
-    const loses = first !== undefined && this.cut(first.pieces, first.needed, this.quotaLeft(session)) !== null
-      && this.cut(first.pieces, first.needed, left) === null;
+    const first = this.waiting.find(waiter => waiter.session === session);
+    const loses =
+      first !== undefined &&
+      this.cut(first.pieces, first.needed, this.quotaLeft(session)) !== null &&
+      this.cut(first.pieces, first.needed, left) === null;
     this.refuseIf(left < 0 || loses, 'QUOTA_EXHAUSTED');
     this.refuseIf(asked > this.free(), 'POOL_EXHAUSTED');
-    for (const { id, pages } of specs) this.extents.push({ id, pages, session, grant: 0n, returned: false });
+    for (const { id, pages } of specs)
+      this.extents.push({ id, pages, session, grant: 0n, returned: false });
     return this.held(session);
   }
 
@@ -195,23 +232,27 @@ export class ReferenceModel {
     const found = this.mustBe(session, ['open', 'lingering', 'exited']);
     if (found.state !== 'open') return;
     found.state = 'lingering';
-    for (const waiter of this.waiting.filter((other) => other.session === session)) this.leave(waiter, 'GRANT_CANCELLED');
+    for (const waiter of this.waiting.filter(other => other.session === session))
+      this.leave(waiter, 'GRANT_CANCELLED');
     this.serve();
   }
 
   exit(session: bigint): void {
     const found = this.mustBe(session, ['open', 'lingering', 'exited']);
-    for (const waiter of this.waiting.filter((other) => other.session === session)) this.leave(waiter, 'GRANT_CANCELLED');
+    for (const waiter of this.waiting.filter(other => other.session === session))
+      this.leave(waiter, 'GRANT_CANCELLED');
     found.state = 'exited';
-    this.extents = this.extents.filter((extent) => extent.session !== session || extent.grant !== 0n);
-    this.caches = this.caches.filter((cache) => cache.session !== session);
+    this.extents = this.extents.filter(extent => extent.session !== session || extent.grant !== 0n);
+    this.caches = this.caches.filter(cache => cache.session !== session);
     this.forget();
     this.serve();
   }
 
   expire(now: number): void {
     for (;;) {
-      const overdue = this.waiting.filter((waiter) => waiter.deadline <= now).toSorted((a, b) => a.deadline - b.deadline)[0];
+      const overdue = this.waiting
+        .filter(waiter => waiter.deadline <= now)
+        .toSorted((a, b) => a.deadline - b.deadline)[0];
       if (overdue === undefined) break;
       this.leave(overdue, this.whyNot(overdue));
     }
@@ -220,17 +261,20 @@ export class ReferenceModel {
 
   drain(): void {
     this.draining = true;
-    for (const waiter of [...this.waiting]) this.leave(waiter, 'DRAINING');
+    for (const waiter of this.waiting) this.leave(waiter, 'DRAINING');
   }
 
   /** At `wantedPage` (0: anywhere) if free, else at the lowest place with room. */
   create(session: bigint, pages: number, wantedPage: number): ModelCache {
     this.mustBe(session, ['open']);
     this.refuseIf(this.draining, 'DRAINING');
-    this.refuseIf(this.caches.filter((cache) => cache.session === session).length >= this.limits.cachesMax, 'CACHE_LIMIT');
+    this.refuseIf(
+      this.caches.filter(cache => cache.session === session).length >= this.limits.cachesMax,
+      'CACHE_LIMIT',
+    );
     const { planBasePage, planPages } = this.limits;
-    const ends = this.caches.map((cache) => cache.basePage + cache.pages).toSorted((a, b) => a - b);
-    const basePage = [wantedPage, planBasePage, ...ends].find((base) => {
+    const ends = this.caches.map(cache => cache.basePage + cache.pages).toSorted((a, b) => a - b);
+    const basePage = [wantedPage, planBasePage, ...ends].find(base => {
       const inside = base >= planBasePage && base + pages <= planBasePage + planPages;
       return inside && this.apart(base, pages, this.caches);
     });
@@ -244,26 +288,30 @@ export class ReferenceModel {
   /** Wholly in the plan and apart from all caches, or wholly outside and apart from the session's own. */
   place(session: bigint, id: bigint, basePage: number): void {
     this.mustBe(session, ['open']);
-    const cache = this.caches.find((other) => other.id === id && other.session === session);
+    const cache = this.caches.find(other => other.id === id && other.session === session);
     this.refuseIf(cache === undefined, 'CACHE_UNKNOWN');
     const { planBasePage, planPages } = this.limits;
     const { pages } = cache as ModelCache;
     const inside = basePage >= planBasePage && basePage + pages <= planBasePage + planPages;
     const outside = basePage + pages <= planBasePage || basePage >= planBasePage + planPages;
-    const others = this.caches.filter((other) => other !== cache && (inside || other.session === session));
+    const others = this.caches.filter(
+      other => other !== cache && (inside || other.session === session),
+    );
     this.refuseIf(!(inside || outside) || !this.apart(basePage, pages, others), 'INVALID_ARGUMENT');
     (cache as ModelCache).basePage = basePage;
   }
 
   destroy(session: bigint, id: bigint): void {
     this.mustBe(session, ['open', 'lingering']);
-    const cache = this.caches.find((other) => other.id === id && other.session === session);
+    const cache = this.caches.find(other => other.id === id && other.session === session);
     this.refuseIf(cache === undefined, 'CACHE_UNKNOWN');
-    this.caches = this.caches.filter((other) => other !== cache);
+    this.caches = this.caches.filter(other => other !== cache);
   }
 
   private apart(base: number, pages: number, others: readonly ModelCache[]): boolean {
-    return others.every((cache) => base + pages <= cache.basePage || base >= cache.basePage + cache.pages);
+    return others.every(
+      cache => base + pages <= cache.basePage || base >= cache.basePage + cache.pages,
+    );
   }
 
   private quotaLeft(session: bigint): number {
@@ -280,7 +328,10 @@ export class ReferenceModel {
       const [largest, ...rest] = left as [number, ...number[]];
       const fits = largest <= available - total(taken);
       if (fits) taken.push(largest);
-      left = fits || largest === 1 ? rest : [largest / 2, largest / 2, ...rest].toSorted((a, b) => b - a);
+      left =
+        fits || largest === 1
+          ? rest
+          : [largest / 2, largest / 2, ...rest].toSorted((a, b) => b - a);
     }
     return total(taken) >= needed ? taken : null;
   }
@@ -292,34 +343,40 @@ export class ReferenceModel {
       const pieces = this.cut(head.pieces, head.needed, room);
       if (pieces === null) return;
       const { session, grant } = head;
-      this.waiting = this.waiting.filter((waiter) => waiter !== head);
+      this.waiting = this.waiting.filter(waiter => waiter !== head);
       const ids = pieces.map(() => (this.limits.epoch << 40n) | (this.extentIds += 1n));
-      ids.forEach((id, index) => this.extents.push({ id, pages: pieces[index] as number, session, grant, returned: false }));
+      ids.forEach((id, index) =>
+        this.extents.push({ id, pages: pieces[index] as number, session, grant, returned: false }),
+      );
       this.flights.push({ session, grant, ids });
-      this.said.push(`grant ${session} ${grant} ${ids.map((id, index) => `${id}/${pieces[index]}`).join(' ')}`);
+      this.said.push(
+        `grant ${session} ${grant} ${ids.map((id, index) => `${id}/${pieces[index]}`).join(' ')}`,
+      );
     }
   }
 
   private whyNot({ session, pieces, needed }: ModelWaiter): string {
-    const first = this.waiting.find((waiter) => waiter.session === session);
+    const first = this.waiting.find(waiter => waiter.session === session);
     const left = this.quotaLeft(session);
-    const byQuota = this.cut(pieces, needed, left) === null || (first !== undefined && this.cut(first.pieces, first.needed, left) === null);
+    const byQuota =
+      this.cut(pieces, needed, left) === null ||
+      (first !== undefined && this.cut(first.pieces, first.needed, left) === null);
     return byQuota ? 'QUOTA_EXHAUSTED' : 'POOL_EXHAUSTED';
   }
 
   private leave(waiter: ModelWaiter, code: string): void {
-    this.waiting = this.waiting.filter((other) => other !== waiter);
+    this.waiting = this.waiting.filter(other => other !== waiter);
     this.said.push(`refuse ${waiter.session} ${waiter.grant} ${code}`);
   }
 
   private forget(): void {
     this.sessions = this.sessions.filter(
-      ({ id, state }) => state !== 'exited' || this.flights.some((flight) => flight.session === id),
+      ({ id, state }) => state !== 'exited' || this.flights.some(flight => flight.session === id),
     );
   }
 
   private mustBe(id: bigint, states: readonly string[]): ModelSession {
-    const session = this.sessions.find((other) => other.id === id);
+    const session = this.sessions.find(other => other.id === id);
     this.refuseIf(session === undefined || !states.includes(session.state), 'SESSION_UNKNOWN');
     return session as ModelSession;
   }

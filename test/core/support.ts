@@ -2,8 +2,20 @@ import { expect } from 'vitest';
 import { KvspanError, type ErrorCode } from '../../proto/errors.js';
 import { createLedger, type GrantRequest, type Ledger } from '../../daemon/core/ledger.js';
 import {
-  PAGE_BYTES, address, bytes, grantId, instant, type Bytes, type CacheGeometry, type Effect, type ExtentId,
-  type Instant, type Limits, type OrderCounts, type Peer, type SessionId,
+  PAGE_BYTES,
+  address,
+  bytes,
+  grantId,
+  instant,
+  type Bytes,
+  type CacheGeometry,
+  type Effect,
+  type ExtentId,
+  type Instant,
+  type Limits,
+  type OrderCounts,
+  type Peer,
+  type SessionId,
 } from '../../daemon/core/types.js';
 
 export const EPOCH = 7n;
@@ -32,13 +44,25 @@ export const peer = (pid: number): Peer => ({ pid, uid: 1000, gid: 1000, name: `
 
 /** One page a slot: 2 x 1 x 8 x 64 x 2 bytes = 2 KiB a token, 1,024 tokens a page. */
 export const smallGeometry: CacheGeometry = {
-  layout: 'token-major', layers: 1, kvHeads: 8, headDim: 64, dtype: 'bf16', slots: 1, maxTokens: 1024,
+  layout: 'token-major',
+  layers: 1,
+  kvHeads: 8,
+  headDim: 64,
+  dtype: 'bf16',
+  slots: 1,
+  maxTokens: 1024,
 };
 
-export const ledgerOf = (changes: Partial<Limits> = {}): Ledger => createLedger(smallLimits(changes), { epoch: EPOCH });
+export const ledgerOf = (changes: Partial<Limits> = {}): Ledger =>
+  createLedger(smallLimits(changes), { epoch: EPOCH });
 
 /** `count` single pages, all or nothing, unless said otherwise. */
-export function request(id: number, counts: OrderCounts, minimumPages = 0, waitMs = 0): GrantRequest {
+export function request(
+  id: number,
+  counts: OrderCounts,
+  minimumPages = 0,
+  waitMs = 0,
+): GrantRequest {
   return { grant: grantId(BigInt(id)), counts, minimumBytes: pages(minimumPages), waitMs };
 }
 
@@ -46,19 +70,30 @@ export type GrantEffect = Extract<Effect, { kind: 'grant' }>;
 export type RefuseEffect = Extract<Effect, { kind: 'refuse' }>;
 export type ReclaimEffect = Extract<Effect, { kind: 'reclaim' }>;
 
-export const grants = (effects: readonly Effect[]): GrantEffect[] => effects.filter((effect) => effect.kind === 'grant');
-export const refusals = (effects: readonly Effect[]): RefuseEffect[] => effects.filter((effect) => effect.kind === 'refuse');
-export const reclaims = (effects: readonly Effect[]): ReclaimEffect[] => effects.filter((effect) => effect.kind === 'reclaim');
+export const grants = (effects: readonly Effect[]): GrantEffect[] =>
+  effects.filter(effect => effect.kind === 'grant');
+export const refusals = (effects: readonly Effect[]): RefuseEffect[] =>
+  effects.filter(effect => effect.kind === 'refuse');
+export const reclaims = (effects: readonly Effect[]): ReclaimEffect[] =>
+  effects.filter(effect => effect.kind === 'reclaim');
 
 /** The grants among the effects as `session:grant` and the pages of each extent. */
 export const granted = (effects: readonly Effect[]): string[] =>
-  grants(effects).map(({ session, grant, extents }) => `${session}:${grant} ${extents.map((extent) => extent.bytes / PAGE_BYTES).join(' ')}`);
+  grants(effects).map(
+    ({ session, grant, extents }) =>
+      `${session}:${grant} ${extents.map(extent => extent.bytes / PAGE_BYTES).join(' ')}`,
+  );
 
 /** Asks for single pages, settles them, and gives their ids. */
-export function hold(ledger: Ledger, session: SessionId, id: number, pageCount: number): ExtentId[] {
+export function hold(
+  ledger: Ledger,
+  session: SessionId,
+  id: number,
+  pageCount: number,
+): ExtentId[] {
   const [grant] = grants(ledger.requestGrant(session, request(id, [pageCount]), at(0)));
   ledger.grantSettled(session, grantId(BigInt(id)), pageCount, at(0));
-  return (grant as GrantEffect).extents.map((extent) => extent.id);
+  return (grant as GrantEffect).extents.map(extent => extent.id);
 }
 
 /** The error that `act` throws; it must be one, with this code. */
@@ -69,13 +104,18 @@ export function refused(code: ErrorCode, act: () => unknown): KvspanError {
   } catch (thrown) {
     error = thrown;
   }
-  expect(error, `expected ${code}, nothing was thrown`).toBeInstanceOf(KvspanError);
-  expect((error as KvspanError).code, (error as KvspanError).message).toBe(code);
+  expect(error).toBeInstanceOf(KvspanError);
+  expect(error).toMatchObject({ code });
   return error as KvspanError;
 }
 
 /** All that can be seen of a ledger but its count of refusals: to show that a throw changed nothing. */
 export function snapshot(ledger: Ledger): unknown {
   const { refusedCount: _refusedCount, ...pool } = ledger.pool();
-  return { pool, sessions: ledger.sessions(), caches: ledger.caches(null), next: ledger.nextExpiry() };
+  return {
+    pool,
+    sessions: ledger.sessions(),
+    caches: ledger.caches(null),
+    next: ledger.nextExpiry(),
+  };
 }

@@ -2,7 +2,13 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
 import { loadConfig, type Overrides } from '../../daemon/config/load.js';
-import { configKeys, envName, flagName, optionList, type ConfigKey } from '../../daemon/config/schema.js';
+import {
+  configKeys,
+  envName,
+  flagName,
+  optionList,
+  type ConfigKey,
+} from '../../daemon/config/schema.js';
 import { parseSize, resolveSize, showBytes } from '../../daemon/config/size.js';
 import { poolSize, sessionLimit } from '../../daemon/device/pool-size.js';
 import { StartupError } from '../../daemon/exit-codes.js';
@@ -31,15 +37,38 @@ function startupError(action: () => unknown): StartupError {
 
 describe('sizes', () => {
   test.each([
-    ['4294967296', 4294967296n], ['512MiB', 512n << 20n], ['40GiB', 40n << 30n], ['1.5TiB', 3n << 39n],
-    ['1 KiB', 1024n], ['0.5GiB', 1n << 29n], ['7B', 7n],
+    ['4294967296', 4294967296n],
+    ['512MiB', 512n << 20n],
+    ['40GiB', 40n << 30n],
+    ['1.5TiB', 3n << 39n],
+    ['1 KiB', 1024n],
+    ['0.5GiB', 1n << 29n],
+    ['7B', 7n],
   ])('%s is %s bytes', (text, bytes) => expect(parseSize(text)).toEqual({ bytes }));
 
-  test.each([['80%', 80], ['0.5%', 0.5], ['100 %', 100]])('%s is a share', (text, percent) => expect(parseSize(text)).toEqual({ percent }));
+  test.each([
+    ['80%', 80],
+    ['0.5%', 0.5],
+    ['100 %', 100],
+  ])('%s is a share', (text, percent) => expect(parseSize(text)).toEqual({ percent }));
 
-  test.each(['', '0', '0%', '101%', '-1', '-5GiB', '40GB', '40gib', '1.5', '1e9', 'NaN', 'GiB', '9223372036854775808', '1 2', '99999999TiB'])(
-    '"%s" is no size', (text) => expect(parseSize(text)).toBeNull(),
-  );
+  test.each([
+    '',
+    '0',
+    '0%',
+    '101%',
+    '-1',
+    '-5GiB',
+    '40GB',
+    '40gib',
+    '1.5',
+    '1e9',
+    'NaN',
+    'GiB',
+    '9223372036854775808',
+    '1 2',
+    '99999999TiB',
+  ])('"%s" is no size', text => expect(parseSize(text)).toBeNull());
 
   test('a share of any whole stays exact in integers', () => {
     expect(resolveSize({ percent: 33.33 }, 10n ** 18n)).toBe(333300000000000000n);
@@ -53,7 +82,12 @@ describe('precedence', () => {
     const config = toml('sessionsMax = 1\ncachesPerSessionMax = 1\ngrantsInFlightMax = 1\n');
     const env = { KVSPAN_SESSIONS_MAX: '2', KVSPAN_CACHES_PER_SESSION_MAX: '2' };
     const loaded = loadConfig({ config, sessionsMax: 3 }, env);
-    expect(loaded).toMatchObject({ sessionsMax: 3, cachesPerSessionMax: 2, grantsInFlightMax: 1, extentsPerGrantMax: 16_384 });
+    expect(loaded).toMatchObject({
+      sessionsMax: 3,
+      cachesPerSessionMax: 2,
+      grantsInFlightMax: 1,
+      extentsPerGrantMax: 16_384,
+    });
   });
 
   test('the file can be named by the environment', () => {
@@ -61,7 +95,9 @@ describe('precedence', () => {
   });
 
   test('undefined flags and empty variables are absent', () => {
-    expect(loadConfig({ sessionsMax: undefined }, { KVSPAN_SESSIONS_MAX: '' }).sessionsMax).toBe(256);
+    expect(loadConfig({ sessionsMax: undefined }, { KVSPAN_SESSIONS_MAX: '' }).sessionsMax).toBe(
+      256,
+    );
   });
 
   test('the directory is where clients look for it', () => {
@@ -93,24 +129,30 @@ const matrix: Record<ConfigKey, { good: (string | number)[]; bad: (string | numb
   logFormat: { good: ['json', 'pretty'], bad: ['xml'] },
 };
 
-describe.each(configKeys)('%s', (key) => {
+describe.each(configKeys)('%s', key => {
   const { good, bad } = matrix[key];
 
-  test.each(good)('takes %s from a flag and the environment', (value) => {
+  test.each(good)('takes %s from a flag and the environment', value => {
     expect(loadConfig({ [key]: value }, {})[key]).not.toBeUndefined();
-    expect(loadConfig({}, { [envName(key)]: String(value) })).toEqual(loadConfig({ [key]: String(value) }, {}));
+    expect(loadConfig({}, { [envName(key)]: String(value) })).toEqual(
+      loadConfig({ [key]: String(value) }, {}),
+    );
   });
 
-  test.each(bad)('refuses %s, naming key, source, value and what is allowed', (value) => {
+  test.each(bad)('refuses %s, naming key, source, value and what is allowed', value => {
     const error = startupError(() => loadConfig({ [key]: value }, {}));
     expect(error.exitCode).toBe(2);
-    expect(error.message).toContain(`flag ${flagName(key)}: ${key} is ${JSON.stringify(value)}, allowed: `);
+    expect(error.message).toContain(
+      `flag ${flagName(key)}: ${key} is ${JSON.stringify(value)}, allowed: `,
+    );
     const file = toml(`${key} = ${JSON.stringify(value)}\n`);
-    expect(startupError(() => loadConfig({ config: file }, {})).message).toContain(`file ${file}: ${key} is`);
+    expect(startupError(() => loadConfig({ config: file }, {})).message).toContain(
+      `file ${file}: ${key} is`,
+    );
   });
 
   test('has a help text', () => {
-    const option = optionList.find((entry) => entry.key === key);
+    const option = optionList.find(entry => entry.key === key);
     expect(option?.help.length).toBeGreaterThan(5);
     expect(option?.flag).toMatch(/^--[a-z-]+ <value>$/);
   });
@@ -118,34 +160,54 @@ describe.each(configKeys)('%s', (key) => {
 
 describe('unknown keys', () => {
   test('are refused with the nearest known one', () => {
-    expect(startupError(() => loadConfig({ config: toml('poolByte = "1GiB"') }, {}))).toMatchObject({ hint: 'did you mean "poolBytes"?' });
-    expect(startupError(() => loadConfig({ sesionsMax: 1 } as Overrides, {})).hint).toContain('sessionsMax');
-    expect(startupError(() => loadConfig({ config: toml('[zebra]\nx = 1') }, {})).hint).toContain('known: ');
+    expect(startupError(() => loadConfig({ config: toml('poolByte = "1GiB"') }, {}))).toMatchObject(
+      { hint: 'did you mean "poolBytes"?' },
+    );
+    expect(startupError(() => loadConfig({ sesionsMax: 1 } as Overrides, {})).hint).toContain(
+      'sessionsMax',
+    );
+    expect(startupError(() => loadConfig({ config: toml('[zebra]\nx = 1') }, {})).hint).toContain(
+      'known: ',
+    );
   });
 
-  test('a slip in a variable is refused, another program\'s variable is not', () => {
-    expect(startupError(() => loadConfig({}, { KVSPAN_POOL_BYTE: '1GiB' })).hint).toContain('KVSPAN_POOL_BYTES');
+  test("a slip in a variable is refused, another program's variable is not", () => {
+    expect(startupError(() => loadConfig({}, { KVSPAN_POOL_BYTE: '1GiB' })).hint).toContain(
+      'KVSPAN_POOL_BYTES',
+    );
     expect(loadConfig({}, { KVSPAN_DASHBOARD_COLOUR: 'red', KVSPAN_ADDON: '/x' }).ordinal).toBe(0);
   });
 });
 
 describe('the file', () => {
-  test.each([['= 1', 'kvspan.toml'], ['ordinal = ', 'kvspan.toml']])('%s is not TOML', (text, named) => {
+  test.each([
+    ['= 1', 'kvspan.toml'],
+    ['ordinal = ', 'kvspan.toml'],
+  ])('%s is not TOML', (text, named) => {
     expect(startupError(() => loadConfig({ config: toml(text) }, {})).message).toContain(named);
   });
 
   test('one that is not there is said to be so', () => {
-    expect(startupError(() => loadConfig({ config: '/nowhere/kvspan.toml' }, {})).message).toContain('ENOENT');
+    expect(
+      startupError(() => loadConfig({ config: '/nowhere/kvspan.toml' }, {})).message,
+    ).toContain('ENOENT');
   });
 });
 
 describe('the pool', () => {
   const device: DeviceDescription = {
-    backend: 'cuda', ordinal: 0, name: 'GPU', uuid: '', driver: '', granularityBytes: PAGE, totalBytes: 80n << 30n, freeBytes: 70n << 30n,
+    backend: 'cuda',
+    ordinal: 0,
+    name: 'GPU',
+    uuid: '',
+    driver: '',
+    granularityBytes: PAGE,
+    totalBytes: 80n << 30n,
+    freeBytes: 70n << 30n,
   };
 
-  test('is nine tenths of a GPU\'s free memory, in whole pages', () => {
-    expect(poolSize(null, device)).toBe(((70n << 30n) * 9n) / 10n / PAGE * PAGE);
+  test("is nine tenths of a GPU's free memory, in whole pages", () => {
+    expect(poolSize(null, device)).toBe((((70n << 30n) * 9n) / 10n / PAGE) * PAGE);
   });
 
   test('on the host backend is at most 4 GiB and at most a quarter of what is free', () => {
@@ -166,10 +228,12 @@ describe('the pool', () => {
 
   test('less than a page is refused', () => {
     expect(startupError(() => poolSize({ bytes: PAGE - 1n }, device)).exitCode).toBe(2);
-    expect(startupError(() => sessionLimit({ percent: 1 }, poolSize({ bytes: PAGE }, device))).exitCode).toBe(2);
+    expect(
+      startupError(() => sessionLimit({ percent: 1 }, poolSize({ bytes: PAGE }, device))).exitCode,
+    ).toBe(2);
   });
 
-  test('bounds a session\'s limit', () => {
+  test("bounds a session's limit", () => {
     const pool = poolSize({ bytes: 8n * PAGE }, device);
     expect(sessionLimit({ percent: 100 }, pool)).toBe(8n * PAGE);
     expect(sessionLimit({ bytes: 100n * PAGE }, pool)).toBe(8n * PAGE);
@@ -177,7 +241,7 @@ describe('the pool', () => {
   });
 });
 
-test('the version is the package\'s', () => {
+test("the version is the package's", () => {
   const text = readFileSync(join(import.meta.dirname, '../../package.json'), 'utf8');
   expect(VERSION).toBe((JSON.parse(text) as { version: string }).version);
 });

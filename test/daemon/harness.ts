@@ -8,12 +8,21 @@ import { limitsOf } from '../../daemon/config/limits.js';
 import { createLedger, type Ledger } from '../../daemon/core/ledger.js';
 import { bytes, type Limits } from '../../daemon/core/types.js';
 import { systemClock } from '../../daemon/ports/clock.js';
-import type { ChannelEvent, DeviceDescription, ExtentChannel, GrantOutcome } from '../../daemon/ports/device.js';
+import type {
+  ChannelEvent,
+  DeviceDescription,
+  ExtentChannel,
+  GrantOutcome,
+} from '../../daemon/ports/device.js';
 import { systemRandom } from '../../daemon/ports/tokens.js';
 import { DaemonServices } from '../../daemon/service/daemon-services.js';
 import { createLogger } from '../../daemon/telemetry/log.js';
 import { bindGrpcServer, createGrpcServer } from '../../daemon/transport/grpc-server.js';
-import { accessFor, socketPaths, type SocketPaths } from '../../daemon/transport/socket-directory.js';
+import {
+  accessFor,
+  socketPaths,
+  type SocketPaths,
+} from '../../daemon/transport/socket-directory.js';
 import type { KvspanError } from '../../proto/errors.js';
 import type { AdminServiceClient } from '../../proto/generated/kvspan/v1/AdminService.js';
 import type { ExchangeRequest } from '../../proto/generated/kvspan/v1/ExchangeRequest.js';
@@ -35,26 +44,41 @@ export function withToken(token: Uint8Array): Metadata {
   return metadata;
 }
 
-type Unary<Request, Response> = (
-  request: Request,
+/** Of a client's method: what it takes and what it answers with. */
+type UnaryOf<Method> = Method extends (
+  request: infer Request,
+  callback: (error: ServiceError | null, response?: infer Response) => void,
+) => unknown
+  ? { readonly request: Request; readonly response: Response }
+  : never;
+type FullUnary = (
+  this: object,
+  request: unknown,
   metadata: Metadata,
   options: { deadline: number },
-  callback: (error: ServiceError | null, response?: Response) => void,
+  callback: (error: ServiceError | null, response?: unknown) => void,
 ) => unknown;
 
 /** One unary call; rejects with the KvspanError that the daemon sent. */
-export function call<Request, Response>(
-  client: object,
-  method: Unary<Request, Response>,
-  request: Request,
+export function call<Client extends object, Name extends keyof Client>(
+  client: Client,
+  method: Name,
+  request: UnaryOf<Client[Name]>['request'],
   metadata = new Metadata(),
   timeoutMs = 20_000,
-): Promise<Response> {
+): Promise<UnaryOf<Client[Name]>['response']> {
   return new Promise((resolve, reject) => {
-    method.call(client, request, metadata, { deadline: Date.now() + timeoutMs }, (error, response) => {
-      if (error) reject(errorOfCall(error));
-      else resolve(response as Response);
-    });
+    const full = client[method] as unknown as FullUnary;
+    full.call(
+      client,
+      request,
+      metadata,
+      { deadline: Date.now() + timeoutMs },
+      (error, response) => {
+        if (error) reject(errorOfCall(error));
+        else resolve(response);
+      },
+    );
   });
 }
 
@@ -122,7 +146,10 @@ export class TestStream {
   }
 
   /** The next message that fits, leaving the others. */
-  async next(fits: (message: ExchangeResponse__Output) => boolean = () => true, timeoutMs = 10_000): Promise<ExchangeResponse__Output> {
+  async next(
+    fits: (message: ExchangeResponse__Output) => boolean = () => true,
+    timeoutMs = 10_000,
+  ): Promise<ExchangeResponse__Output> {
     const deadline = Date.now() + timeoutMs;
     for (;;) {
       const index = this.messages.findIndex(fits);
@@ -153,7 +180,10 @@ export class TestStream {
   }
 }
 
-export const answerTo = (id: string) => (message: ExchangeResponse__Output): boolean => message.requestId === id;
+export const answerTo =
+  (id: string) =>
+  (message: ExchangeResponse__Output): boolean =>
+    message.requestId === id;
 
 /**
  * An extent channel whose clients and outcomes the test decides. It opens the windows that the real
@@ -166,13 +196,18 @@ export class ScriptedChannel implements ExtentChannel {
   readonly tokens = new Map<number, Uint8Array>();
   /** Grants on their way, when `hold` is set. */
   readonly held: { grantId: bigint; count: number; settle(outcome: GrantOutcome): void }[] = [];
+  /** Ids of all extents that were to be sent. */
+  readonly sent: bigint[] = [];
   hold = false;
   private lastConnection = 0;
 
   /** A client says hello; its token. Throws if it was refused. */
   hello(pid = process.pid): { readonly connection: number; readonly token: Uint8Array } {
     const connection = ++this.lastConnection;
-    this.onEvent({ kind: 'hello', peer: { connection, pid, uid: 1000, gid: 1000, name: `client ${connection}` } });
+    this.onEvent({
+      kind: 'hello',
+      peer: { connection, pid, uid: 1000, gid: 1000, name: `client ${connection}` },
+    });
     const token = this.tokens.get(connection);
     if (token === undefined) throw new Error(`refused: ${JSON.stringify(this.refusals.at(-1))}`);
     return { connection, token };
@@ -187,8 +222,9 @@ export class ScriptedChannel implements ExtentChannel {
   }
 
   grant(_connection: number, grantId: bigint, extentIds: BigUint64Array): Promise<GrantOutcome> {
+    this.sent.push(...extentIds);
     if (!this.hold) return Promise.resolve({ importedCount: extentIds.length, failure: null });
-    return new Promise((settle) => this.held.push({ grantId, count: extentIds.length, settle }));
+    return new Promise(settle => this.held.push({ grantId, count: extentIds.length, settle }));
   }
 
   disconnect(connection: number): void {
@@ -213,11 +249,21 @@ export interface ScriptedDaemon {
 }
 
 const hostDevice: DeviceDescription = {
-  backend: 'host', ordinal: 0, name: 'scripted', uuid: '', driver: '', granularityBytes: PAGE, totalBytes: 1n << 40n, freeBytes: 1n << 40n,
+  backend: 'host',
+  ordinal: 0,
+  name: 'scripted',
+  uuid: '',
+  driver: '',
+  granularityBytes: PAGE,
+  totalBytes: 1n << 40n,
+  freeBytes: 1n << 40n,
 };
 
 /** The daemon's real services, ledger and gRPC server over a scripted channel. */
-export async function scriptedDaemon(overrides: Overrides = {}, poolPages = 64n): Promise<ScriptedDaemon> {
+export async function scriptedDaemon(
+  overrides: Overrides = {},
+  poolPages = 64n,
+): Promise<ScriptedDaemon> {
   const folder = temporaryFolder();
   const config = loadConfig({ logLevel: 'trace', socketDirectory: folder.path, ...overrides }, {});
   const paths = socketPaths(folder.path);
@@ -225,14 +271,27 @@ export async function scriptedDaemon(overrides: Overrides = {}, poolPages = 64n)
   const limits = limitsOf(config, pool, pool);
   const ledger = createLedger(limits, { epoch: systemRandom.epoch() });
   const lines: string[] = [];
-  const log = createLogger(config, { write: (line) => void lines.push(line) });
+  const log = createLogger(config, { write: line => void lines.push(line) });
   const server = createGrpcServer(config);
-  const parts = { ledger, config, limits, device: hostDevice, clock: systemClock, random: systemRandom, log, paths, version: '0' };
+  const parts = {
+    ledger,
+    config,
+    limits,
+    device: hostDevice,
+    clock: systemClock,
+    random: systemRandom,
+    log,
+    paths,
+    version: '0',
+  };
   const services = new DaemonServices(parts, server);
   const channel = new ScriptedChannel();
-  channel.onEvent = (event) => services.onChannelEvent(event);
+  channel.onEvent = event => services.onChannelEvent(event);
   services.attach(channel);
-  await bindGrpcServer(server, paths.service, accessFor(null), { lockFile: () => null, setUmask: (mask) => process.umask(mask) });
+  await bindGrpcServer(server, paths.service, accessFor(null), {
+    lockFile: () => null,
+    setUmask: mask => process.umask(mask),
+  });
   const clients = clientsOf(paths.service);
   const stop = async (): Promise<void> => {
     clients.close();

@@ -9,23 +9,43 @@ import { temporaryFolder, withToken } from './harness.js';
 
 function capture(logFormat: 'json' | 'pretty' = 'json') {
   const lines: string[] = [];
-  const log = createLogger({ logLevel: 'trace', logFile: null, logFormat }, { write: (line) => void lines.push(line) });
+  const log = createLogger(
+    { logLevel: 'trace', logFile: null, logFormat },
+    { write: line => void lines.push(line) },
+  );
   return { log, lines };
 }
 
 const token = randomBytes(32);
 /** Every way in which the bytes could be read out of a text. */
-const spellings = [token.toString('hex'), token.toString('base64'), token.toString('base64url'), token.toString('latin1'), [...token].join(','), [...token.subarray(0, 6)].join(',')];
+const spellings = [
+  token.toString('hex'),
+  token.toString('base64'),
+  token.toString('base64url'),
+  token.toString('latin1'),
+  [...token].join(','),
+  [...token.subarray(0, 6)].join(','),
+];
 
-describe.each(['json', 'pretty'] as const)('a token in a %s log', (format) => {
+describe.each(['json', 'pretty'] as const)('a token in a %s log', format => {
   test.each<[string, (log: ReturnType<typeof capture>['log']) => void]>([
-    ['as bytes', (log) => log.info({ bytes: token }, 'x')],
-    ['under its name', (log) => log.info({ token: token.toString('hex') }, 'x')],
-    ['deep inside', (log) => log.info({ session: { peer: { Token: [...token], sessionToken: token.toString('base64') } } }, 'x')],
-    ['as metadata', (log) => log.info({ metadata: withToken(token).getMap() }, 'x')],
-    ['bound to a child', (log) => log.child({ token: token.toString('hex') }).info('x')],
-    ['in an error\'s cause', (log) => log.error({ err: new Error('x', { cause: { token: [...token] } }) }, 'x')],
-    ['in an array', (log) => log.info({ list: [token, { secret: token.toString('hex') }] }, 'x')],
+    ['as bytes', log => log.info({ bytes: token }, 'x')],
+    ['under its name', log => log.info({ token: token.toString('hex') }, 'x')],
+    [
+      'deep inside',
+      log =>
+        log.info(
+          { session: { peer: { Token: [...token], sessionToken: token.toString('base64') } } },
+          'x',
+        ),
+    ],
+    ['as metadata', log => log.info({ metadata: withToken(token).getMap() }, 'x')],
+    ['bound to a child', log => log.child({ token: token.toString('hex') }).info('x')],
+    [
+      "in an error's cause",
+      log => log.error({ err: new Error('x', { cause: { token: [...token] } }) }, 'x'),
+    ],
+    ['in an array', log => log.info({ list: [token, { secret: token.toString('hex') }] }, 'x')],
   ])('%s is not written', (_, write) => {
     const { log, lines } = capture(format);
     write(log);
@@ -38,8 +58,17 @@ describe('a line', () => {
   test('has ISO time, level, component, and bigints as text', () => {
     const { log, lines } = capture();
     log.child({ component: 'service', session: 7n }).info({ bytes: 2n ** 63n }, 'granted');
-    expect(JSON.parse(lines[0] ?? '')).toMatchObject({ level: 'info', component: 'service', session: '7', bytes: '9223372036854775808', msg: 'granted' });
-    expect(JSON.parse(lines[0] ?? '')).toHaveProperty('time', expect.stringMatching(/^\d{4}-\d\d-\d\dT/));
+    expect(JSON.parse(lines[0] ?? '')).toMatchObject({
+      level: 'info',
+      component: 'service',
+      session: '7',
+      bytes: '9223372036854775808',
+      msg: 'granted',
+    });
+    expect(JSON.parse(lines[0] ?? '')).toHaveProperty(
+      'time',
+      expect.stringMatching(/^\d{4}-\d\d-\d\dT/),
+    );
   });
 
   test('of a refusal has its code and no stack, of a fault its stack', () => {
@@ -61,8 +90,12 @@ describe('a line', () => {
 
   test('is readable by people when asked', () => {
     const { log, lines } = capture('pretty');
-    log.child({ component: 'service' }).info({ pid: 7, reason: 'the peer closed' }, 'session closed');
-    expect(lines[0]).toMatch(/^\d\d:\d\d:\d\d\.\d{3} info {2}service: session closed pid=7 reason="the peer closed"\n$/);
+    log
+      .child({ component: 'service' })
+      .info({ pid: 7, reason: 'the peer closed' }, 'session closed');
+    expect(lines[0]).toMatch(
+      /^\d\d:\d\d:\d\d\.\d{3} info {2}service: session closed pid=7 reason="the peer closed"\n$/,
+    );
   });
 });
 
@@ -76,9 +109,9 @@ describe('the destination', () => {
   });
 
   test('that cannot be written is refused with its own exit code', () => {
-    expect(() => createLogger({ logLevel: 'info', logFile: '/nowhere/at/all', logFormat: 'json' })).toThrow(
-      expect.objectContaining({ name: 'StartupError', exitCode: 4 }),
-    );
+    expect(() =>
+      createLogger({ logLevel: 'info', logFile: '/nowhere/at/all', logFormat: 'json' }),
+    ).toThrow(expect.objectContaining({ name: 'StartupError', exitCode: 4 }));
     expect(StartupError.name).toBe('StartupError');
   });
 });

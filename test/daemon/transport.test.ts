@@ -5,7 +5,11 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { StartupError } from '../../daemon/exit-codes.js';
 import { removeStaleSockets } from '../../daemon/transport/lock.js';
 import { SessionTokens } from '../../daemon/transport/session-tokens.js';
-import { accessFor, prepareSocketDirectory, socketPaths } from '../../daemon/transport/socket-directory.js';
+import {
+  accessFor,
+  prepareSocketDirectory,
+  socketPaths,
+} from '../../daemon/transport/socket-directory.js';
 import { TOKEN_METADATA_KEY } from '../../proto/refusal.js';
 import { temporaryFolder, withToken } from './harness.js';
 
@@ -28,7 +32,7 @@ function refused(action: () => unknown): StartupError {
 }
 
 describe('the socket directory', () => {
-  test.each([0o000, 0o022, 0o077, 0o777])('is 0700 under umask %o, with its parents', (umask) => {
+  test.each([0o000, 0o022, 0o077, 0o777])('is 0700 under umask %o, with its parents', umask => {
     const before = process.umask(umask & 0o077);
     try {
       const path = join(folder.path, 'a', 'b');
@@ -47,28 +51,39 @@ describe('the socket directory', () => {
     expect(lstatSync(path).gid).toBe(gid);
   });
 
-  test.each([0o777, 0o770, 0o1777, 0o702])('of mode %o is refused: others could put their own socket there', (mode) => {
-    const path = join(folder.path, 'open');
-    mkdirSync(path);
-    chmodSync(path, mode);
-    const error = refused(() => prepareSocketDirectory(path, accessFor(null)));
-    expect(error).toMatchObject({ exitCode: 4, hint: `chmod 0700 ${path}` });
-    expect(error.message).toContain(mode.toString(8));
-  });
+  test.each([0o777, 0o770, 0o1777, 0o702])(
+    'of mode %o is refused: others could put their own socket there',
+    mode => {
+      const path = join(folder.path, 'open');
+      mkdirSync(path);
+      chmodSync(path, mode);
+      const error = refused(() => prepareSocketDirectory(path, accessFor(null)));
+      expect(error).toMatchObject({ exitCode: 4, hint: `chmod 0700 ${path}` });
+      expect(error.message).toContain(mode.toString(8));
+    },
+  );
 
-  test('that is a symbolic link, a file, or another user\'s is refused', () => {
+  test("that is a symbolic link, a file, or another user's is refused", () => {
     const link = join(folder.path, 'link');
     symlinkSync(folder.path, link);
-    expect(refused(() => prepareSocketDirectory(link, accessFor(null))).message).toContain('symbolic link');
+    expect(refused(() => prepareSocketDirectory(link, accessFor(null))).message).toContain(
+      'symbolic link',
+    );
     const file = join(folder.path, 'file');
     writeFileSync(file, '');
-    expect(refused(() => prepareSocketDirectory(file, accessFor(null))).message).toContain('not a directory');
+    expect(refused(() => prepareSocketDirectory(file, accessFor(null))).message).toContain(
+      'not a directory',
+    );
     const own = process.getuid?.() ?? 0;
-    expect(refused(() => prepareSocketDirectory(folder.path, accessFor(null), own + 1)).message).toContain(`not to ${own + 1}`);
-    expect(refused(() => prepareSocketDirectory(join(file, 'below'), accessFor(null))).exitCode).toBe(4);
+    expect(
+      refused(() => prepareSocketDirectory(folder.path, accessFor(null), own + 1)).message,
+    ).toContain(`not to ${own + 1}`);
+    expect(
+      refused(() => prepareSocketDirectory(join(file, 'below'), accessFor(null))).exitCode,
+    ).toBe(4);
   });
 
-  test('too deep for a socket\'s path is refused with the length', () => {
+  test("too deep for a socket's path is refused with the length", () => {
     expect(refused(() => socketPaths(`/${'x'.repeat(107)}`))).toMatchObject({ exitCode: 2 });
   });
 
@@ -76,7 +91,7 @@ describe('the socket directory', () => {
     expect(refused(() => accessFor('no-such-group-here')).message).toContain('no-such-group-here');
   });
 
-  test('what is in a socket\'s place and is no socket is not removed', () => {
+  test("what is in a socket's place and is no socket is not removed", () => {
     const paths = socketPaths(folder.path);
     writeFileSync(paths.service, 'precious');
     expect(refused(() => removeStaleSockets(paths)).message).toContain('not a socket');
@@ -103,11 +118,18 @@ describe('session tokens', () => {
     ['empty', withToken(new Uint8Array(0))],
     ['short', withToken(token.subarray(1))],
     ['long', withToken(new Uint8Array(33).fill(7))],
-    ['one bit off', withToken(Uint8Array.from(token, (byte, index) => (index === 31 ? byte ^ 1 : byte)))],
+    [
+      'one bit off',
+      withToken(Uint8Array.from(token, (byte, index) => (index === 31 ? byte ^ 1 : byte))),
+    ],
     ['two', twice],
   ])('%s is refused, always with the same words', (_, metadata) => {
     expect(() => tokens.authenticate(metadata)).toThrow(
-      expect.objectContaining({ code: 'SESSION_UNKNOWN', message: 'metadata kvspan-session-token-bin is not the token of an open session: connect to the extent channel' }),
+      expect.objectContaining({
+        code: 'SESSION_UNKNOWN',
+        message:
+          'metadata kvspan-session-token-bin is not the token of an open session: connect to the extent channel',
+      }),
     );
   });
 });

@@ -82,7 +82,8 @@ Daemon::Daemon(std::shared_ptr<Device> device, std::function<void(ListenOptions&
     if (!welcomes) return;
     std::uint8_t token[32];
     for (std::size_t i = 0; i < sizeof token; ++i) token[i] = static_cast<std::uint8_t>(i + id);
-    server_->welcome(id, 1000 + id, token, "/service.sock");
+    ready_.wait(nullptr);
+    ready_.load()->welcome(id, 1000 + id, token, "/service.sock");
   };
   events.closed = [this](ConnectionId id, const std::string& reason) {
     const std::lock_guard lock(mutex_);
@@ -96,6 +97,8 @@ Daemon::Daemon(std::shared_ptr<Device> device, std::function<void(ListenOptions&
     if (seen.closed == 0) seen.exitedBeforeClosed = true;
   };
   server_ = ChannelServer::listen(std::move(device), options, events);
+  ready_ = server_.get();
+  ready_.notify_all();
 }
 
 ConnectionId Daemon::connection(std::size_t count) {

@@ -100,6 +100,8 @@ class Daemon {
   ConnectionId newest_ = 0;
   std::size_t outcomesAfterExit_ = 0;
   std::unique_ptr<ChannelServer> server_;
+  // The server as its own threads may see it, which run before `listen` has returned.
+  std::atomic<ChannelServer*> ready_{nullptr};
 };
 
 // A client that keeps its extents and releases them at the end.
@@ -153,7 +155,8 @@ class Child {
   // Runs `body(path)`; the child's exit status is what it returns.
   explicit Child(const std::function<int(const std::string&)>& body);
   ~Child();
-  Child(Child&&) = default;
+  Child(const Child&) = delete;
+  Child& operator=(const Child&) = delete;
   void start(const std::string& path);
   pid_t pid() const { return pid_; }
   void kill();

@@ -28,13 +28,17 @@ export class Admin {
 
   constructor(directory: string) {
     const { AdminService } = loadPackage();
-    this.#client = new AdminService(`unix:${join(directory, SERVICE_SOCKET)}`, credentials.createInsecure(), {
-      'grpc.use_local_subchannel_pool': 1,
-    });
+    this.#client = new AdminService(
+      `unix:${join(directory, SERVICE_SOCKET)}`,
+      credentials.createInsecure(),
+      {
+        'grpc.use_local_subchannel_pool': 1,
+      },
+    );
   }
 
   async pool(): Promise<Pool> {
-    const pool = await call<GetPoolResponse__Output>((done) => this.#client.getPool({}, done));
+    const pool = await call<GetPoolResponse__Output>(done => this.#client.getPool({}, done));
     return {
       usedBytes: BigInt(pool.usedBytes),
       freeBytes: BigInt(pool.freeBytes),
@@ -46,8 +50,10 @@ export class Admin {
   }
 
   async sessions(): Promise<Account[]> {
-    const list = await call<ListSessionsResponse__Output>((done) => this.#client.listSessions({}, done));
-    return list.sessions.map((session) => ({
+    const list = await call<ListSessionsResponse__Output>(done =>
+      this.#client.listSessions({}, done),
+    );
+    return list.sessions.map(session => ({
       id: BigInt(session.sessionId),
       pid: session.pid,
       state: session.state,

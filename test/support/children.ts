@@ -11,6 +11,7 @@ const outputFolder = process.env['KVSPAN_TEST_JS'] ?? join(root, 'build/ts');
 export function childScript(name: string): string {
   const places = [join(root, `${name}.js`), join(outputFolder, `${name}.js`)];
   const found = places.find(existsSync);
-  if (found === undefined) throw new Error(`${name} is not compiled; looked for ${places.join(', ')}; run npm run build`);
+  if (found === undefined)
+    throw new Error(`${name} is not compiled; looked for ${places.join(', ')}; run npm run build`);
   return found;
 }

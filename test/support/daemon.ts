@@ -87,16 +87,20 @@ export async function spawnDaemon(overrides: Overrides = {}): Promise<SpawnedDae
 }
 
 function started(config: string): Promise<ChildProcess> {
-  const child = fork(childScript('test/support/daemon-child'), [config], { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] });
+  const child = fork(childScript('test/support/daemon-child'), [config], {
+    stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
+  });
   return new Promise((resolve, reject) => {
     child.once('message', () => resolve(child));
-    child.once('exit', (code, signal) => reject(new Error(`the daemon ended at its start: ${code ?? signal}`)));
+    child.once('exit', (code, signal) =>
+      reject(new Error(`the daemon ended at its start: ${code ?? signal}`)),
+    );
   });
 }
 
 function ended(child: ChildProcess, signal: NodeJS.Signals): Promise<void> {
   if (child.exitCode !== null || child.signalCode !== null) return Promise.resolve();
-  return new Promise((resolve) => {
+  return new Promise(resolve => {
     child.once('exit', () => resolve());
     child.kill(signal);
   });

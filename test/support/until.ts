@@ -4,7 +4,11 @@ import { setTimeout as sleep } from 'node:timers/promises';
 const LOOK_EVERY_MS = 10;
 
 /** Throws what `look` threw last, or `what`, if it does not come true within `limitMs`. */
-export async function until(what: string, look: () => boolean | Promise<boolean>, limitMs = 5_000): Promise<void> {
+export async function until(
+  what: string,
+  look: () => boolean | Promise<boolean>,
+  limitMs = 5_000,
+): Promise<void> {
   const end = performance.now() + limitMs;
   let failure: unknown;
   for (;;) {

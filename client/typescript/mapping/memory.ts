@@ -11,7 +11,12 @@ import {
   type NativeSessionStats,
 } from '../../../native/index.js';
 
-export type { ChannelWelcome, NativeCache, NativeSession as Memory, NativeSessionStats as MemoryStats };
+export type {
+  ChannelWelcome,
+  NativeCache,
+  NativeSession as Memory,
+  NativeSessionStats as MemoryStats,
+};
 
 export interface MemoryOptions {
   readonly backend: 'host' | 'cuda';
@@ -38,7 +43,9 @@ export interface MemoryEvents {
 export function openMemory(options: MemoryOptions, events: MemoryEvents): NativeSession {
   const { backend, ordinal, cudaLibrary, lowWaterBytes, highWaterBytes } = options;
   const device = { backend, ordinal, library: cudaLibrary };
-  return loadNative().openSession({ device, lowWaterBytes, highWaterBytes }, (event) => dispatch(event, events));
+  return loadNative().openSession({ device, lowWaterBytes, highWaterBytes }, event =>
+    dispatch(event, events),
+  );
 }
 
 function dispatch(event: NativeSessionEvent, events: MemoryEvents): void {
@@ -55,7 +62,9 @@ function dispatch(event: NativeSessionEvent, events: MemoryEvents): void {
 }
 
 /** Every extent that this process holds, in the magazine or mapped. */
-export function heldExtents(memory: NativeSession): { readonly id: bigint; readonly bytes: bigint }[] {
+export function heldExtents(
+  memory: NativeSession,
+): { readonly id: bigint; readonly bytes: bigint }[] {
   const pairs = memory.held();
   return Array.from({ length: pairs.length / 2 }, (_, index) => ({
     id: pairs[index * 2] as bigint,

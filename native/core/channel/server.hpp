@@ -30,6 +30,9 @@ struct GrantItem {
 };
 
 struct GrantOutcome {
+  // Of the grant's extents, from the first: those that the client has acknowledged. If the
+  // connection ended in the middle, also those that were sent and not answered: the peer may hold
+  // them until its process exits, so they must stay on its account until `exited`.
   std::uint32_t importedCount = 0;
   bool failed = false;
   std::string failureCode;  // of proto/errors.ts
@@ -43,11 +46,13 @@ struct ListenOptions {
   std::uint32_t helloTimeoutMs = 5000;
 };
 
-// Called on the server's threads, with no lock held.
+// Called on the server's threads, with no lock held; the first may come before `listen` returns.
+// None may call `ChannelServer::close`, which waits for these threads.
 struct ServerEvents {
   std::function<void(ConnectionId, const PeerIdentity&)> hello;
   std::function<void(ConnectionId, const std::string& reason)> closed;
   // Once for each welcomed connection, after `closed` and after the last outcome of its grants.
+  // Not for those whose process still lives when the server closes.
   std::function<void(ConnectionId)> exited;
 };
 

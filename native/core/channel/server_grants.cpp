@@ -63,7 +63,7 @@ void Server::serve(const ConnectionPtr& connection, Where where) {
   Lock lock(mutex_);
   for (;;) {
     const bool answered = connection->sent && connection->sent->imported;
-    if (!answered && connection->gone) return abandon(connection, lock);
+    if (!answered && connection->gone) return abandon(connection, where, lock);
     if (connection->grants.empty()) {
       connection->pump = Pump::Idle;
       return;
@@ -226,7 +226,7 @@ void Server::takeBack(const ConnectionPtr& connection, std::uint64_t serial) {
 
 // The connection is gone. What was sent and not answered counts as imported: the peer may have it,
 // or find it in its queue, as long as it lives.
-void Server::abandon(const ConnectionPtr& connection, Lock& lock) {
+void Server::abandon(const ConnectionPtr& connection, Where where, Lock& lock) {
   std::deque<Grant> grants = std::exchange(connection->grants, {});
   std::optional<SentBatch> sent = std::exchange(connection->sent, std::nullopt);
   const std::string why = connection->closeReason;
@@ -243,6 +243,8 @@ void Server::abandon(const ConnectionPtr& connection, Lock& lock) {
   lock.lock();
   connection->pump = Pump::Drained;
   lock.unlock();
+  // `exited` is told on the server's threads only.
+  if (where == Where::Caller) return worker_.post([this, connection] { retire(connection); });
   retire(connection);
 }
 

@@ -78,7 +78,7 @@ class Server final : public ChannelServer {
   void transmit(const ConnectionPtr& connection, Where where, const wire::Extents& header,
                 Batch batch, std::uint64_t serial, std::uint32_t ackTimeoutMs);
   void takeBack(const ConnectionPtr& connection, std::uint64_t serial);
-  void abandon(const ConnectionPtr& connection, Lock& lock);
+  void abandon(const ConnectionPtr& connection, Where where, Lock& lock);
   void giveCredit(const ConnectionPtr& connection, std::uint32_t kept);
 
   const std::shared_ptr<Device> device_;

@@ -184,8 +184,8 @@ void SpanCache::free(std::uint32_t slot, bool hasStream, Stream stream) {
     table_.end(slot);
     table_.setFreedAt(slot, core_->nextFreeing());
     table_.publish(slot, SlotState::Idle);
+    table_.unflag(slot);
   }
-  table_.unflag(slot);
   core_->mapper().memoryFreed();
 }
 
@@ -300,7 +300,7 @@ std::uint64_t SpanCache::fencedIdleBytes() const {
     if (table_.state(slot) != SlotState::Idle || !table_.fenced(slot)) continue;
     Slot& cold = table_[slot];
     const std::unique_lock lock(cold.mutex, std::try_to_lock);
-    if (lock && table_.state(slot) == SlotState::Idle && cold.fences.allReached()) {
+    if (lock && table_.state(slot) == SlotState::Idle && fencesReached(cold)) {
       table_.publish(slot, SlotState::Idle);
     } else {
       bytes += table_.bytes(slot);

@@ -103,7 +103,7 @@ class SpanCache final : public Cache {
   void unmapBack(std::uint32_t slot, const std::vector<std::size_t>& keep);
   Extent unmapTail(std::uint32_t slot, std::uint32_t lane);
   void unstick(std::uint32_t slot);
-  bool fencesReached(Slot& cold);
+  bool fencesReached(Slot& cold) const;
   bool mapAheadOf(std::uint32_t slot);
   void unmapSlot(std::uint32_t slot);
 

@@ -126,7 +126,7 @@ void SpanCache::unstick(std::uint32_t slot) {
   }
 }
 
-bool SpanCache::fencesReached(Slot& cold) {
+bool SpanCache::fencesReached(Slot& cold) const {
   try {
     return cold.fences.allReached();
   } catch (...) {
@@ -168,7 +168,12 @@ Pages SpanCache::trimAhead(std::uint32_t slot, Pages want, std::vector<Extent>& 
   if (!fencesReached(cold)) return 0;
   const std::uint64_t keep = shape_.neededBytes(table_.peak(slot));
   std::uint64_t left = cold.leastBytes();
-  for (const LaneSpan& lane : cold.lanes) left = std::min(left, lane.bytesTrimmedTo(keep));
+  bool longer = false;
+  for (const LaneSpan& lane : cold.lanes) {
+    left = std::min(left, lane.bytesTrimmedTo(keep));
+    longer |= lane.bytesTrimmedTo(keep) < lane.bytes();
+  }
+  if (!longer) return 0;
   // Publish first, then look again: a step that took the old word for it has told its length.
   table_.publishAs(slot, SlotState::Live, left);
   table_.meetStep();
@@ -193,8 +198,12 @@ Pages SpanCache::trimAhead(std::uint32_t slot, Pages want, std::vector<Extent>& 
 AheadOutcome SpanCache::mapAhead() {
   AheadOutcome outcome;
   for (std::uint32_t slot = 0; slot < table_.size(); ++slot) {
-    // Taken off the list before its length is read: a longer one flags it again.
-    if (!table_.unflag(slot)) continue;
+    if (!table_.flagged(slot)) continue;
+    // Flags of a slot go down, or up again for want of memory, under its mutex: none outlives its
+    // request.
+    const std::lock_guard lock(table_[slot].mutex);
+    // Down before the length is read: a longer one flags it again.
+    table_.unflag(slot);
     try {
       if (mapAheadOf(slot)) continue;
       outcome.starved = true;
@@ -208,7 +217,6 @@ AheadOutcome SpanCache::mapAhead() {
 }
 
 bool SpanCache::mapAheadOf(std::uint32_t slot) {
-  const std::lock_guard lock(table_[slot].mutex);
   if (closed() || table_.state(slot) != SlotState::Live) return true;
   const std::uint32_t most = shape_.plan().maxTokens;
   const std::uint32_t length = table_.length(slot);
@@ -261,9 +269,14 @@ void SpanCache::unmapSlot(std::uint32_t slot) {
     lock.lock();
   }
   table_.publishAs(slot, SlotState::Never, 0);
-  unstick(slot);
-  for (std::uint32_t lane = 0; lane < cold.lanes.size(); ++lane) {
-    while (!cold.lanes[lane].empty()) core_->store().put(unmapTail(slot, lane));
+  try {
+    unstick(slot);
+    for (std::uint32_t lane = 0; lane < cold.lanes.size(); ++lane) {
+      while (!cold.lanes[lane].empty()) core_->store().put(unmapTail(slot, lane));
+    }
+  } catch (...) {
+    table_.publish(slot, SlotState::Never);
+    throw;
   }
   table_.publish(slot, SlotState::Never);
 }

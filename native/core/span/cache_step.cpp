@@ -82,7 +82,7 @@ void SpanCache::stepSlow(const std::int32_t* lengths) {
 // True if the mapper did not know yet.
 bool SpanCache::flagAhead(std::uint32_t slot, std::uint32_t length) {
   if (length <= shape_.quietTokens(table_.usable(slot))) return false;
-  return !table_.flagged(slot) && table_.flag(slot);
+  return table_.flag(slot);
 }
 
 // Serves every slot that can be served, whatever happens to the others, and throws the first

@@ -127,7 +127,8 @@ std::uint64_t ExtentStore::release(const std::vector<Extent>& extents, Releases 
   if (extents.empty()) return 0;
   {
     const std::lock_guard lock(mutex_);
-    if (paused_ && when == Releases::UnlessPaused) {
+    // Once closed nothing waits for a resume: the magazine is no place to put extents any more.
+    if (paused_ && !closed_ && when == Releases::UnlessPaused) {
       for (const Extent& extent : extents) magazine_.put(extent);
       return 0;
     }

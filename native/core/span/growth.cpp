@@ -66,20 +66,41 @@ void addFewest(OrderCounts& counts, Pages pages) {
   }
 }
 
-OrderCounts missingFor(const std::vector<LaneNeed>& lanes, OrderCounts stock) {
-  OrderCounts need{};
+namespace {
+
+// What the lanes lack if they take, one after the other, from this stock.
+OrderCounts lackingOf(const std::vector<LaneNeed>& lanes, OrderCounts stock) {
+  OrderCounts lacking{};
   std::vector<std::uint8_t> orders;
   for (LaneNeed lane : lanes) {
     lane.tight = true;
     const Pages missing = fillLane(lane, stock, orders);
     if (lane.growth == Growth::Linear) {
-      need[0] += static_cast<std::uint32_t>(missing);
+      lacking[0] += static_cast<std::uint32_t>(missing);
     } else {
-      addFewest(need, missing);
+      addFewest(lacking, missing);
     }
     orders.clear();
   }
-  return need;
+  return lacking;
+}
+
+void addTo(OrderCounts& counts, const OrderCounts& more) {
+  for (int order = 0; order <= kOrderMax; ++order) counts[order] += more[order];
+}
+
+}  // namespace
+
+OrderCounts missingFor(const std::vector<LaneNeed>& lanes, OrderCounts stock) {
+  OrderCounts need{};
+  // More than once, because what is brought changes who takes what: a lane that made do with a
+  // piece too large now takes one that fits, which was meant for another.
+  for (;;) {
+    const OrderCounts lacking = lackingOf(lanes, stock);
+    if (countOf(lacking) == 0) return need;
+    addTo(need, lacking);
+    addTo(stock, lacking);
+  }
 }
 
 OrderCounts geometricMix(Pages pages, int orderMax) {

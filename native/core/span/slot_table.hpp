@@ -96,11 +96,10 @@ class SlotTable {
   // The trimmer's half of `adopt`.
   void meetStep() noexcept { turn_.fetch_add(1, std::memory_order_acq_rel); }
 
-  // The mapper's work list. `flag` is true if it was not flagged before.
+  // The mapper's work list. `flag` is true if it was not flagged before; always an exchange, so
+  // that whoever takes the flag down sees the length that was stored before it.
   bool flag(std::uint32_t slot) { return !wanted_[slot].exchange(true); }
-  bool unflag(std::uint32_t slot) {
-    return wanted_[slot].load(std::memory_order_relaxed) && wanted_[slot].exchange(false);
-  }
+  void unflag(std::uint32_t slot) { wanted_[slot].exchange(false); }
   bool flagged(std::uint32_t slot) const { return wanted_[slot].load(std::memory_order_relaxed); }
 
   // Throws SlotUnknown for an index past the end.

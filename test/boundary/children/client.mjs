@@ -1,6 +1,7 @@
 // A serving process: connects to argv[2], uses what it is granted, reports, and waits to be killed.
 import { cacheOptions, native, openSession, planOf } from './load.mjs';
 
+setInterval(() => {}, 1000); // a session does not keep its process alive
 const returned = [];
 let granted;
 const grant = new Promise((resolve) => (granted = resolve));
@@ -51,4 +52,3 @@ process.send({
   returnedCount: returned.length,
   heldCount: session.held().length / 2,
 });
-setInterval(() => {}, 1000);

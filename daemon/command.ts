@@ -1,0 +1,91 @@
+/** `kvspan serve`: the daemon as a command, from flags to exit code. */
+import { Command } from 'commander';
+import {
+  type DaemonInfo,
+  optionList,
+  type Overrides,
+  type RunningDaemon,
+  runUntilSignal,
+  serve,
+  showBytes,
+  StartupError,
+} from './main.js';
+
+export interface Hooks {
+  /** Called once clients can connect. */
+  readonly ready?: (socketDirectory: string) => void;
+}
+
+function parser(): Command {
+  const command = new Command('kvspan serve')
+    .description(
+      "Runs the daemon that owns a device's KV-cache memory.\n" +
+        'Every setting can also stand in a TOML file (--config) or in the environment; flags win.',
+    )
+    .option('--config <file>', 'settings as TOML; the keys are these flags in camelCase')
+    .option('--quiet', 'no banner', false)
+    .allowExcessArguments(false)
+    .exitOverride();
+  for (const { flag, env, help } of optionList) command.option(flag, `${help} (${env})`);
+  return command.addHelpText(
+    'after',
+    `
+Examples:
+  kvspan serve                                 the GPU if there is one, else the host backend
+  kvspan serve --backend host --pool-bytes 2GiB --socket-directory /tmp/kvspan
+  KVSPAN_POOL_BYTES=80% kvspan serve --log-format pretty`,
+  );
+}
+
+/** Runs until a signal; resolves with the exit code of daemon/exit-codes.ts. */
+export async function main(argv: string[], hooks: Hooks = {}): Promise<number> {
+  const command = parser();
+  try {
+    command.parse(argv, { from: 'user' });
+  } catch (error) {
+    // Commander has printed why; help and version end with 0, bad flags as a bad configuration.
+    const { exitCode } = error as { exitCode?: number };
+    return exitCode === 0 ? 0 : 2;
+  }
+  const { quiet, ...overrides } = command.opts<Overrides & { quiet: boolean }>();
+  let daemon: RunningDaemon;
+  try {
+    daemon = await serve(overrides as Overrides);
+  } catch (error) {
+    if (!(error instanceof StartupError)) throw error;
+    process.stderr.write(
+      `kvspan: ${error.message}\n${error.hint === '' ? '' : `  ${error.hint}\n`}`,
+    );
+    return error.exitCode;
+  }
+  const ended = runUntilSignal(daemon);
+  if (!quiet) process.stdout.write(banner(daemon.info));
+  hooks.ready?.(daemon.info.sockets.directory);
+  return await ended;
+}
+
+/** One screen that says what is served. */
+function banner(info: DaemonInfo): string {
+  const { device, limits, sockets } = info;
+  const lines: [string, string][] = [
+    [
+      'backend',
+      info.fallbackReason === null ? device.backend : `${device.backend} (${info.fallbackReason})`,
+    ],
+    ['device', `${device.name}, ${showBytes(device.totalBytes)}, driver ${device.driver}`],
+    ['pool', `${showBytes(limits.poolBytes)}, in extents of 2MiB .. 1GiB`],
+    ['gRPC', `unix:${sockets.service}`],
+    ['extents', sockets.extents],
+    [
+      'a session',
+      `at most ${showBytes(limits.sessionLimitBytes)}, ${limits.cachesPerSessionMax} caches`,
+    ],
+    [
+      'limits',
+      `${limits.sessionsMax} sessions; grants wait up to ${limits.grantWaitMsMax / 1000} s`,
+    ],
+    ['process', `pid ${info.pid}; stop with Ctrl-C`],
+  ];
+  const body = lines.map(([name, text]) => `  ${name.padEnd(10)} ${text}`).join('\n');
+  return `\nkvspan ${info.version} serves\n\n${body}\n`;
+}

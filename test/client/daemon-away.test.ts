@@ -1,0 +1,162 @@
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import type { SessionEvents } from '../../client/typescript/index.js';
+import { Admin } from '../support/admin.js';
+import { PAGE, type SpawnedDaemon, spawnDaemon } from '../support/daemon.js';
+import { until } from '../support/until.js';
+import { connectTo, decode, rows, sameBytes, SMALL, TOKENS_PER_PAGE } from './support.js';
+
+let daemon: SpawnedDaemon;
+
+beforeEach(async () => {
+  daemon = await spawnDaemon({ poolBytes: '64MiB' });
+});
+afterEach(() => daemon.stop());
+
+const next = <Name extends keyof SessionEvents>(
+  session: Awaited<ReturnType<typeof connectTo>>,
+  name: Name,
+): Promise<SessionEvents[Name]> =>
+  new Promise(resolve => session.on(name, event => resolve(event)));
+
+describe('a daemon that goes away', () => {
+  it('is DAEMON_UNAVAILABLE from the start if it is not there', async () => {
+    const start = performance.now();
+    await expect(connectTo('/tmp/kvspan-nobody-here')).rejects.toMatchObject({
+      code: 'DAEMON_UNAVAILABLE',
+    });
+    expect(performance.now() - start).toBeLessThan(5_000);
+  });
+
+  it('leaves spans usable; what needs it fails with a typed error', async () => {
+    const session = await connectTo(daemon.directory, { reconnect: false });
+    const cache = await session.createCache(SMALL);
+    const slot = await cache.allocate(TOKENS_PER_PAGE);
+    cache.writeTokens(slot, 0, rows(0, TOKENS_PER_PAGE, 1));
+    const spare = await cache.allocate(100);
+    const gone = next(session, 'disconnected');
+    await daemon.kill();
+    expect((await gone).error.code).toBe('DAEMON_UNAVAILABLE');
+    expect(session.state).toBe('disconnected');
+    expect(sameBytes(cache.readTokens(slot, 0, TOKENS_PER_PAGE), rows(0, TOKENS_PER_PAGE, 1))).toBe(
+      true,
+    );
+    expect((await cache.step(new Map([[spare, 200]]))).outcome).toBe('nothing');
+    expect(await cache.step(new Map([[slot, TOKENS_PER_PAGE + 1]]))).toMatchObject({
+      outcome: 'short',
+      shortSlots: [slot],
+    });
+    await expect(session.acquire([1])).rejects.toMatchObject({ code: 'DAEMON_UNAVAILABLE' });
+    await expect(cache.allocate(4000)).rejects.toMatchObject({ code: 'DAEMON_UNAVAILABLE' });
+    await expect(session.createCache(SMALL)).rejects.toMatchObject({ code: 'DAEMON_UNAVAILABLE' });
+    // An idle span needs nobody.
+    cache.free(spare);
+    expect(await cache.allocate(50)).toBe(spare);
+    await session.close();
+  });
+
+  it('settles what waits for it', async () => {
+    const session = await connectTo(daemon.directory, { reconnect: false });
+    const other = await connectTo(daemon.directory, { reconnect: false });
+    const held = await other.createCache({ ...SMALL, maxTokens: 8192 });
+    await held.allocate(32 * TOKENS_PER_PAGE);
+    const cache = await session.createCache(SMALL);
+    const waiting = [
+      cache.allocate(10, { waitMs: 20_000 }),
+      session.acquire([1], { waitMs: 20_000 }),
+    ];
+    const outcomes = Promise.allSettled(waiting);
+    const admin = new Admin(daemon.directory);
+    await until('both wait', async () => (await admin.pool()).waitingGrants === 2);
+    admin.close();
+    await daemon.kill();
+    for (const outcome of await outcomes) {
+      expect(outcome).toMatchObject({ status: 'rejected', reason: { code: 'DAEMON_UNAVAILABLE' } });
+    }
+    await Promise.all([session.close(), other.close()]);
+  });
+
+  it('takes the session on again when it is back: same addresses, same contents, same books', async () => {
+    const session = await connectTo(daemon.directory);
+    const cache = await session.createCache(SMALL);
+    const wide = await session.createCache({
+      ...SMALL,
+      layout: 'layer-major',
+      layers: 2,
+      name: 'wide',
+    });
+    const slot = await cache.allocate(300);
+    cache.writeTokens(slot, 0, rows(0, 300, 9));
+    await decode(cache, slot, 1500, 9);
+    await wide.allocate(20);
+    await session.acquire([2]);
+    const before = {
+      held: session.stats().heldBytes,
+      base: cache.plan.baseAddress,
+      id: session.id,
+      extents: session.extents(),
+    };
+    const [lost, back] = [next(session, 'disconnected'), next(session, 'reconnected')];
+    await daemon.kill();
+    await lost;
+    await daemon.restart();
+    expect(await back).toMatchObject({ adoptedBytes: before.held });
+    expect(session.state).toBe('connected');
+    const admin = new Admin(daemon.directory);
+    expect(await admin.pool()).toMatchObject({
+      usedBytes: before.held,
+      extents: BigInt(before.extents.length),
+      caches: 2,
+      sessions: 1,
+    });
+    expect(cache.plan.baseAddress).toBe(before.base);
+    expect(sameBytes(cache.readTokens(slot, 0, 1500), rows(0, 1500, 9))).toBe(true);
+    // And it works as before.
+    expect(await decode(cache, slot, 2500, 9)).toBe(2500);
+    expect(sameBytes(cache.readTokens(slot, 0, 2500), rows(0, 2500, 9))).toBe(true);
+    expect((await admin.pool()).usedBytes).toBe(session.stats().heldBytes);
+    await session.close();
+    await until('all is given back', async () => (await admin.pool()).usedBytes === 0n);
+    admin.close();
+  });
+
+  it('adopts only what is still held: what was given back meanwhile is free', async () => {
+    const session = await connectTo(daemon.directory);
+    await session.acquire([4, 1]);
+    const [lost, back] = [next(session, 'disconnected'), next(session, 'reconnected')];
+    await daemon.kill();
+    await lost;
+    expect(await session.giveBack(2n * PAGE)).toBeGreaterThanOrEqual(2n * PAGE);
+    const held = session.stats().heldBytes;
+    await daemon.restart();
+    expect((await back).adoptedBytes).toBe(held);
+    await session.close();
+  });
+});
+
+describe('a slow daemon', () => {
+  it('does not hold up a step beyond its deadline, nor anything that needs no daemon', async () => {
+    const session = await connectTo(daemon.directory, { connectTimeoutMs: 300 });
+    const cache = await session.createCache(SMALL);
+    const [slot, other] = [await cache.allocate(TOKENS_PER_PAGE), await cache.allocate(10)];
+    daemon.freeze();
+    const start = performance.now();
+    const step = cache.step(new Map([[slot, TOKENS_PER_PAGE + 1]]), { waitMs: 150 });
+    expect(cache.tryStep(new Map([[other, 11]])).outcome).toBe('nothing');
+    expect((await step).outcome).toBe('short');
+    expect(performance.now() - start).toBeLessThan(400);
+    await expect(cache.allocate(3000, { waitMs: 150 })).rejects.toMatchObject({
+      code: 'DEADLINE_EXCEEDED',
+    });
+    await expect(session.createCache(SMALL)).rejects.toMatchObject({ code: 'DEADLINE_EXCEEDED' });
+    expect(performance.now() - start).toBeLessThan(2_000);
+    // Steps that give up do not pile requests up.
+    for (let count = 0; count < 20; count++)
+      await cache.step(new Map([[slot, TOKENS_PER_PAGE + 1]]), { waitMs: 5 });
+    expect(session.stats().requestsInFlight).toBeLessThanOrEqual(2);
+    daemon.thaw();
+    expect(
+      (await cache.step(new Map([[slot, TOKENS_PER_PAGE + 1]]), { waitMs: 5_000 })).outcome,
+    ).not.toBe('short');
+    await session.close();
+  });
+});

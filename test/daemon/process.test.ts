@@ -1,0 +1,130 @@
+/** The daemon as a process: signals, death, memory at rest, exit codes. */
+import { spawn, type ChildProcessWithoutNullStreams } from 'node:child_process';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { build } from 'esbuild';
+import { afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import type { Overrides } from '../../daemon/main.js';
+import { findBinary, loadNative } from '../../native/index.js';
+import { call, clientsOf, PAGE, temporaryFolder, withToken } from './harness.js';
+
+const root = join(import.meta.dirname, '../..');
+/** Below the package's root, so that its packages are found. */
+const program = join(root, 'build/test-daemon/serve.mjs');
+const RESIDENT_AT_REST_MIB_MAX = 150;
+const EXTENTS = 2_000;
+
+let folder: ReturnType<typeof temporaryFolder>;
+const running: ChildProcessWithoutNullStreams[] = [];
+
+beforeAll(async () => {
+  const entry = join(import.meta.dirname, 'children/serve.ts');
+  await build({ entryPoints: [entry], outfile: program, bundle: true, platform: 'node', format: 'esm', packages: 'external', logLevel: 'error' });
+});
+beforeEach(() => {
+  folder = temporaryFolder();
+});
+afterEach(() => {
+  for (const child of running.splice(0)) child.kill('SIGKILL');
+  folder.remove();
+});
+
+interface Started {
+  readonly child: ChildProcessWithoutNullStreams;
+  readonly pid: number;
+  readonly directory: string;
+  /** Exit code, or the signal's name. */
+  readonly exit: Promise<number | string>;
+  readonly errors: () => string;
+}
+
+async function start(more: Overrides = {}): Promise<Started> {
+  const directory = join(folder.path, 'run');
+  const flags = { backend: 'host', poolBytes: '64MiB', socketDirectory: directory, logLevel: 'fatal', shutdownTimeoutMs: 1000, ...more };
+  const child = spawn(process.execPath, [program, JSON.stringify(flags)], { env: { ...process.env, KVSPAN_ADDON: findBinary() } });
+  running.push(child);
+  let errors = '';
+  child.stderr.on('data', (text: Buffer) => {
+    errors += text.toString();
+  });
+  const exit = new Promise<number | string>(resolve => {
+    child.on('exit', (code, signal) => resolve(code ?? signal ?? 'unknown'));
+  });
+  const ready = new Promise<void>(resolve => {
+    child.stdout.once('data', () => resolve());
+  });
+  await Promise.race([ready, exit]);
+  return { child, pid: child.pid ?? 0, directory, exit, errors: () => errors };
+}
+
+function residentMib(pid: number): number {
+  const line = /^VmRSS:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'));
+  return Number(line?.[1]) / 1024;
+}
+
+const fdsOf = (pid: number): number => readdirSync(`/proc/${pid}/fd`).length;
+
+describe('a signal', () => {
+  test.each(['SIGINT', 'SIGTERM', 'SIGHUP'] as const)('%s ends it cleanly: code 0, no sockets left', async signal => {
+    const { child, directory, exit } = await start();
+    expect(existsSync(join(directory, 'kvspan.sock'))).toBe(true);
+    child.kill(signal);
+    expect(await exit).toBe(0);
+    expect(readdirSync(directory)).toEqual(['lock']);
+  });
+});
+
+describe('a death', () => {
+  test('by SIGKILL leaves stale sockets that the next daemon replaces', async () => {
+    const first = await start();
+    first.child.kill('SIGKILL');
+    expect(await first.exit).toBe('SIGKILL');
+    expect(readdirSync(first.directory).sort()).toContain('kvspan.sock');
+    await start();
+    const clients = clientsOf(join(first.directory, 'kvspan.sock'));
+    expect(await call(clients.memory, 'getServerInfo', {})).toMatchObject({ version: '0.1.0' });
+    clients.close();
+  });
+
+  test.each(['throw', 'reject'])('by a fault nobody caught (%s) has a code of its own and says why', async how => {
+    const { child, exit, errors } = await start();
+    child.stdin.write(`${how}\n`);
+    expect(await exit).toBe(70);
+    expect(errors()).toContain('on purpose');
+  });
+});
+
+describe('a start that fails', () => {
+  test('because another daemon is there: one line, code 3, and the first goes on', async () => {
+    const first = await start();
+    const second = await start();
+    expect(await second.exit).toBe(3);
+    expect(second.errors()).toBe(`another daemon (pid ${first.pid}) serves on ${first.directory}\n`);
+    expect(first.child.exitCode).toBeNull();
+  });
+
+  test.each<[Overrides, number]>([
+    [{ sessionsMax: 'many' }, 2],
+    [{ poolBytes: '9000000GiB' }, 6],
+    [{ backend: 'cuda', cudaLibrary: '/nowhere/libcuda.so' }, 5],
+    [{ logFile: '/nowhere/at/all' }, 4],
+  ])('because of %o ends with code %i and one line', async (flags, code) => {
+    const { exit, errors } = await start(flags);
+    expect(await exit).toBe(code);
+    expect(errors().trimEnd().split('\n')).toHaveLength(1);
+  });
+});
+
+test(`is under ${RESIDENT_AT_REST_MIB_MAX} MiB with ${EXTENTS} extents granted, and holds no descriptor of them`, async () => {
+  const { pid, directory } = await start({ poolBytes: '8GiB' });
+  const fds = fdsOf(pid);
+  const session = loadNative().openSession({ device: { backend: 'host', ordinal: 0, library: null }, lowWaterBytes: 0n, highWaterBytes: 1n << 40n }, () => undefined);
+  const clients = clientsOf(join(directory, 'kvspan.sock'));
+  const { token } = await session.connect(join(directory, 'extents.sock'), 'test', 5_000);
+  const { grant } = await call(clients.memory, 'acquire', { grantId: '1', orderCounts: [EXTENTS] }, withToken(token));
+  expect(grant).toMatchObject({ extentCount: EXTENTS, heldBytes: String(BigInt(EXTENTS) * PAGE) });
+  expect(residentMib(pid)).toBeLessThan(RESIDENT_AT_REST_MIB_MAX);
+  expect(fdsOf(pid)).toBeLessThan(fds + 20);
+  clients.close();
+  await session.close();
+}, 30_000);

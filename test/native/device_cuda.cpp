@@ -1,0 +1,128 @@
+// The cuda backend over the stand-in driver: opening, and what a missing driver comes to.
+#include <limits.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "base/error.hpp"
+#include "device/cuda_api.hpp"
+#include "device/device.hpp"
+#include "harness.hpp"
+
+namespace kvspan {
+namespace {
+
+constexpr std::uint64_t kPage = 2ull << 20;
+
+std::string standIn() {
+  char self[PATH_MAX] = {};
+  if (::readlink("/proc/self/exe", self, sizeof self - 1) < 0) throw test::Failure("readlink");
+  const std::string path = self;
+  return path.substr(0, path.find_last_of('/')) + "/standin/libcuda.so.1";
+}
+
+std::shared_ptr<Device> open(int ordinal = 0) { return openDevice({"cuda", ordinal, standIn()}); }
+
+// A variable of the environment for the length of a test.
+class Variable {
+ public:
+  Variable(const char* name, const char* value) : name_(name) { ::setenv(name, value, 1); }
+  ~Variable() { ::unsetenv(name_); }
+
+ private:
+  const char* name_;
+};
+
+std::string unavailable(const std::function<void()>& body) {
+  try {
+    body();
+  } catch (const Error& error) {
+    KV_CHECK_EQ(error.code(), Code::DeviceUnavailable);
+    return error.what();
+  }
+  throw test::Failure("opened");
+}
+
+bool has(const std::string& text, const std::string& part) {
+  return text.find(part) != std::string::npos;
+}
+
+}  // namespace
+
+KV_TEST("cuda device: says what the driver says") {
+  const auto info = open()->info();
+  KV_CHECK_EQ(info.name, std::string("stand-in"));
+  KV_CHECK_EQ(info.uuid, std::string("GPU-00010203-0405-0607-0809-0a0b0c0d0e0f"));
+  KV_CHECK(has(info.driver, "CUDA 13.0"));
+}
+
+KV_TEST("cuda device: a missing library is named, with what to do") {
+  const auto text = unavailable([] { openDevice({"cuda", 0, "/nowhere/libcuda.so.1"}); });
+  KV_CHECK(has(text, "/nowhere/libcuda.so.1") && has(text, "host backend"));
+}
+
+KV_TEST("cuda device: a library that is no driver is named, with what it lacks") {
+  const auto text = unavailable([] { openDevice({"cuda", 0, "libm.so.6"}); });
+  KV_CHECK(has(text, "libm.so.6") && has(text, "cuInit"));
+}
+
+KV_TEST("cuda device: an ordinal that does not exist is refused with how many there are") {
+  KV_CHECK(has(unavailable([] { open(1); }), "shows 1"));
+  KV_CHECK(has(unavailable([] { open(-1); }), "-1"));
+}
+
+KV_TEST("cuda device: a driver that sees no GPU is told from a missing one") {
+  const Variable none("KVSPAN_STANDIN_LACKS", "device");
+  KV_CHECK(has(unavailable([] { open(); }), "CUDA_ERROR_NO_DEVICE"));
+}
+
+KV_TEST("cuda device: a GPU without virtual memory or without shareable memory is refused") {
+  {
+    const Variable lacks("KVSPAN_STANDIN_LACKS", "vmm");
+    KV_CHECK(has(unavailable([] { open(); }), "virtual memory management"));
+  }
+  const Variable lacks("KVSPAN_STANDIN_LACKS", "fd");
+  KV_CHECK(has(unavailable([] { open(); }), "file descriptors"));
+}
+
+KV_TEST("cuda device: a full device says so with the call, the error and the size") {
+  const Variable memory("KVSPAN_STANDIN_BYTES", "8388608");
+  const auto device = open();
+  const auto first = device->create(3 * kPage);
+  try {
+    device->create(2 * kPage);
+    KV_CHECK(false);
+  } catch (const Error& error) {
+    KV_CHECK_EQ(error.code(), Code::DeviceExhausted);
+    KV_CHECK_EQ(std::string(error.what()),
+                std::string("cuMemCreate(4194304 bytes): CUDA_ERROR_OUT_OF_MEMORY"));
+  }
+  KV_CHECK_EQ(device->info().freeBytes, kPage);
+  device->release(first);
+  device->release(device->create(4 * kPage));
+}
+
+KV_TEST("cuda device: leaves the calling thread's context as it found it") {
+  const auto& api = cuda::Api::load(standIn());
+  cuda::CUcontext current = nullptr;
+  const auto device = open();
+  KV_CHECK_EQ(api.cuCtxGetCurrent(&current), cuda::kSuccess);
+  KV_CHECK(current == nullptr);
+  device->info();
+  device->fence(0);
+  device->release(device->create(kPage));
+  KV_CHECK_EQ(api.cuCtxGetCurrent(&current), cuda::kSuccess);
+  KV_CHECK(current == nullptr);
+}
+
+KV_TEST("cuda device: two devices of one process share memory through descriptors") {
+  const auto one = open();
+  const auto two = open();
+  const auto fd = one->exportHandle(one->create(kPage));
+  const auto handle = two->importHandle(fd.get(), kPage);
+  const auto at = two->reserve(kPage, 0);
+  two->map(at, handle, kPage);
+  KV_CHECK_THROWS(Code::InvalidArgument, one->unmap(at, kPage));
+  two->unmap(at, kPage);
+}
+
+}  // namespace kvspan

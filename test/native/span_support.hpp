@@ -1,0 +1,117 @@
+// What the span tests share: a session over the host device, with every extent, mapping and event
+// written down, and faults to order.
+#pragma once
+
+#include <chrono>
+#include <condition_variable>
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <set>
+#include <vector>
+
+#include "device/faulty_device.hpp"
+#include "device/forwarding_device.hpp"
+#include "harness.hpp"
+#include "span/session.hpp"
+
+namespace kvspan::test {
+
+inline constexpr std::uint64_t kPage = 2u << 20;
+
+// Knows which handles live and where they are mapped; throws if one is ever mapped twice, or
+// released while it is mapped: neither is wrong for a driver, both are for a session.
+class AuditDevice : public ForwardingDevice {
+ public:
+  using ForwardingDevice::ForwardingDevice;
+  Handle create(std::uint64_t bytes) override;
+  void release(Handle handle) override;
+  void map(Address at, Handle handle, std::uint64_t bytes) override;
+  void unmap(Address at, std::uint64_t bytes) override;
+  Address reserve(std::uint64_t bytes, Address wanted) override;
+  void unreserve(Address base, std::uint64_t bytes) override;
+
+  std::size_t handles() const;
+  std::size_t mappings() const;
+  std::uint64_t mappedBytes() const;
+  std::size_t reservations() const;
+
+ private:
+  mutable std::mutex mutex_;
+  std::set<Handle> handles_;
+  std::map<Address, std::pair<Handle, std::uint64_t>> mappings_;
+  std::set<Handle> mapped_;
+  std::set<Address> reservations_;
+};
+
+struct RigOptions {
+  std::uint64_t lowWaterPages = 0;
+  std::uint64_t highWaterPages = 0;
+  // Called on the mapper's thread for each wish.
+  std::function<void(const OrderCounts&)> onNeed = {};
+};
+
+class Rig {
+ public:
+  explicit Rig(RigOptions options = {});
+  // Closes the session and checks that nothing is left.
+  ~Rig() noexcept(false);
+
+  // Fresh extents of so many pages each, into the magazine.
+  std::vector<std::uint64_t> add(const std::vector<std::uint64_t>& pages);
+  // Throws unless held + returned = added, and the magazine and the caches have all that is held.
+  void checkBooks();
+  void close();
+
+  std::vector<std::uint64_t> returned() const;
+  std::vector<OrderCounts> needs() const;
+  std::uint64_t magazinePages() const { return session->stats().magazineBytes / kPage; }
+
+  std::shared_ptr<AuditDevice> audit;
+  std::shared_ptr<FaultPlan> faults = std::make_shared<FaultPlan>();
+  std::shared_ptr<Device> device;  // with faults
+  std::shared_ptr<Session> session;
+  std::vector<std::shared_ptr<Cache>> caches;
+
+  std::shared_ptr<Cache> cache(const CachePlan& plan, const CacheOptions& options = {});
+
+ private:
+  mutable std::mutex mutex_;
+  std::uint64_t nextId_ = 1;
+  std::set<std::uint64_t> added_;
+  std::set<std::uint64_t> returnedSet_;
+  std::vector<std::uint64_t> returned_;
+  std::vector<OrderCounts> needs_;
+  bool twice_ = false;
+  bool closed_ = false;
+};
+
+// One lane of `tokens` rows that fill `pages` pages a slot.
+CachePlan planOf(std::uint32_t slots, std::uint64_t pages, std::uint32_t tokensPerPage,
+                 std::uint32_t lanes = 1);
+
+// The lengths of a cache, as an engine keeps them.
+struct Engine {
+  explicit Engine(std::shared_ptr<Cache> of) : cache(std::move(of)), lengths(cache->plan().slotCount) {}
+  std::int32_t allocate(std::uint32_t tokens) {
+    const AllocateReport report = cache->allocate(tokens);
+    if (report.slot >= 0) lengths[report.slot] = static_cast<std::int32_t>(tokens);
+    return report.slot;
+  }
+  const StepReport& step() { return cache->step(lengths.data(), lengths.size()); }
+  void free(std::uint32_t slot) {
+    cache->free(slot, false, 0);
+    lengths[slot] = 0;
+  }
+  std::shared_ptr<Cache> cache;
+  std::vector<std::int32_t> lengths;
+};
+
+// Waits up to two seconds for the mapper to get there.
+bool eventually(const std::function<bool()>& condition);
+
+inline constexpr CacheOptions kNoLookahead{Growth::Geometric, 0, 0};
+
+}  // namespace kvspan::test
