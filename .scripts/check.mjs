@@ -5,7 +5,7 @@ import { setup } from './setup.mjs';
 
 const checks = [
   ['format', bin('biome'), ['format', '.']],
-  ['types', bin('tsc'), ['-p', 'tsconfig.json', '--noEmit', '--incremental', 'false']],
+  ['types', bin('tsc'), ['-p', 'tsconfig.json', '--noEmit']],
   ['lint', bin('oxlint'), ['--type-aware', '--deny-warnings', '.']],
   ['generated files', process.execPath, ['proto/generate.mjs', '--check']],
 ];

@@ -1,5 +1,6 @@
 /** The daemon's life: from a configuration to a running daemon, and back. */
 import { unlinkSync } from 'node:fs';
+import { version } from '../proto/version.js';
 import { loadConfig, type Overrides } from './config/load.js';
 import { limitsOf } from './config/limits.js';
 import type { Config } from './config/schema.js';
@@ -26,7 +27,6 @@ import {
   socketPaths,
   type SocketPaths,
 } from './transport/socket-directory.js';
-import { VERSION } from './version.js';
 
 export { optionList, type OptionHelp } from './config/schema.js';
 export type { Overrides } from './config/load.js';
@@ -131,7 +131,7 @@ async function start(config: Config, log: Logger, undo: Undo): Promise<RunningDa
       random: systemRandom,
       log,
       paths,
-      version: VERSION,
+      version,
     },
     server,
   );
@@ -155,7 +155,7 @@ async function start(config: Config, log: Logger, undo: Undo): Promise<RunningDa
   openToGroup(paths.extents, access);
 
   const info: DaemonInfo = {
-    version: VERSION,
+    version,
     pid: process.pid,
     device: description,
     fallbackReason,

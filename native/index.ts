@@ -39,7 +39,7 @@ export function findBinary(env: NodeJS.ProcessEnv = process.env): string {
     join(here, '..', BUILD_FOLDER, BINARY),
     join(here, '../../..', BUILD_FOLDER, BINARY),
   ];
-  const found = places.find((place) => existsSync(place));
+  const found = places.find(place => existsSync(place));
   if (found !== undefined) return found;
   throw new KvspanError(
     'DEVICE_UNAVAILABLE',
@@ -53,7 +53,9 @@ function requireBinary(path: string): Binary {
     return createRequire(import.meta.url)(path) as Binary;
   } catch (cause) {
     const reason = cause instanceof Error ? cause.message : String(cause);
-    throw new KvspanError('DEVICE_UNAVAILABLE', `cannot load the native addon ${path}: ${reason}`, { cause });
+    throw new KvspanError('DEVICE_UNAVAILABLE', `cannot load the native addon ${path}: ${reason}`, {
+      cause,
+    });
   }
 }
 
@@ -72,7 +74,8 @@ function wrapPrototype(prototype: object): void {
   for (const [name, property] of Object.entries(Object.getOwnPropertyDescriptors(prototype))) {
     if (name === 'constructor') continue;
     const wrapped: PropertyDescriptor = { ...property };
-    if (typeof property.value === 'function') wrapped.value = name === 'step' ? wrapStep(property.value) : wrap(property.value);
+    if (typeof property.value === 'function')
+      wrapped.value = name === 'step' ? wrapStep(property.value) : wrap(property.value);
     if (property.get) wrapped.get = wrap(property.get as Callable) as () => unknown;
     Object.defineProperty(prototype, name, wrapped);
   }
@@ -80,8 +83,10 @@ function wrapPrototype(prototype: object): void {
 
 /** What a wrapped function wraps, so that a second instance of this file does not wrap it again. */
 const ORIGINAL = Symbol.for('kvspan.native.original');
-const originalOf = (callable: Callable): Callable => (callable as { [ORIGINAL]?: Callable })[ORIGINAL] ?? callable;
-const marked = (wrapper: Callable, original: Callable): Callable => Object.assign(wrapper, { [ORIGINAL]: original });
+const originalOf = (callable: Callable): Callable =>
+  (callable as { [ORIGINAL]?: Callable })[ORIGINAL] ?? callable;
+const marked = (wrapper: Callable, original: Callable): Callable =>
+  Object.assign(wrapper, { [ORIGINAL]: original });
 
 function wrap(callable: Callable): Callable {
   const original = originalOf(callable);
@@ -111,5 +116,8 @@ function rethrow(error: unknown): never {
   if (!(error instanceof Error) || error instanceof KvspanError) throw error;
   const { code, field } = error as { code?: unknown; field?: unknown };
   if (typeof code !== 'string' || !isErrorCode(code)) throw error;
-  throw new KvspanError(code, error.message, { field: typeof field === 'string' ? field : '', cause: error });
+  throw new KvspanError(code, error.message, {
+    field: typeof field === 'string' ? field : '',
+    cause: error,
+  });
 }

@@ -107,7 +107,12 @@ export type NativeSessionEvent =
   /** Extents were released: tell the daemon. */
   | { readonly kind: 'returned'; readonly extentIds: BigUint64Array }
   /** All extents of a grant were imported (or not: `failure`) and are in the magazine. */
-  | { readonly kind: 'granted'; readonly grantId: bigint; readonly importedCount: number; readonly failure: string | null }
+  | {
+      readonly kind: 'granted';
+      readonly grantId: bigint;
+      readonly importedCount: number;
+      readonly failure: string | null;
+    }
   /** The channel to the daemon is gone; spans stay usable. */
   | { readonly kind: 'closed'; readonly reason: string };
 
@@ -197,11 +202,29 @@ export interface NativeCache {
   free(slot: number, stream: bigint | null): void;
   length(slot: number): number;
   mappedTokens(slot: number): number;
-  write(slot: number, lane: number, firstToken: number, tokens: number, offset: number, width: number, data: Uint8Array): void;
-  read(slot: number, lane: number, firstToken: number, tokens: number, offset: number, width: number, data: Uint8Array): void;
+  write(
+    slot: number,
+    lane: number,
+    firstToken: number,
+    tokens: number,
+    offset: number,
+    width: number,
+    data: Uint8Array,
+  ): void;
+  read(
+    slot: number,
+    lane: number,
+    firstToken: number,
+    tokens: number,
+    offset: number,
+    width: number,
+    data: Uint8Array,
+  ): void;
   /**
    * One query over the slot's tokens [0, length) by the dense CPU kernel, straight on the mapped
    * memory; host backend only. Off the event loop. `kOffset`, `vOffset`: bytes into the row.
+   * A slot freed while it is read stays mapped until the reader is done (`free` with a stream waits
+   * for the reader itself); `destroy` and the session's `close` wait for readers too.
    */
   attend(slot: number, request: AttendRequest): Promise<Float32Array>;
   stats(): CacheStats;
@@ -254,7 +277,10 @@ export interface NativeSession {
 export interface RawDevice {
   create(bytes: bigint): { readonly handle: bigint; readonly us: number };
   /** Export, and import of the same fd in this process. */
-  exportImport(handle: bigint, bytes: bigint): { readonly handle: bigint; readonly exportUs: number; readonly importUs: number };
+  exportImport(
+    handle: bigint,
+    bytes: bigint,
+  ): { readonly handle: bigint; readonly exportUs: number; readonly importUs: number };
   reserve(bytes: bigint): { readonly address: bigint; readonly us: number };
   map(address: bigint, handle: bigint, bytes: bigint): number;
   access(address: bigint, bytes: bigint): number;
@@ -267,8 +293,12 @@ export interface RawDevice {
 export interface NativeModule {
   readonly napiVersion: number;
   openDevice(options: DeviceOptions): NativeDevice;
+  /** An open server keeps the process alive; `close` blocks until its threads have ended. */
   listen(options: ListenOptions, onEvent: (event: ChannelServerEvent) => void): ChannelServer;
-  /** Opens the device and starts the mapper; does not connect yet. */
+  /**
+   * Opens the device and starts the mapper; does not connect yet. Keeps the process alive only
+   * while one of its promises is pending.
+   */
   openSession(options: SessionOptions, onEvent: (event: NativeSessionEvent) => void): NativeSession;
   openRawDevice(options: DeviceOptions): RawDevice;
   attendBuffer(data: Uint8Array, request: AttendBufferRequest): Promise<Float32Array>;

@@ -138,9 +138,18 @@ export function badField(field: string, given: unknown, allowed: string): Kvspan
 }
 
 function show(value: unknown): string {
-  if (typeof value === 'string')
-    return JSON.stringify(value.length > 80 ? `${value.slice(0, 80)}...` : value);
-  if (value === null || value === undefined) return String(value);
-  if (typeof value === 'object') return Object.prototype.toString.call(value);
-  return String(value as number | bigint | boolean);
+  switch (typeof value) {
+    case 'string':
+      return JSON.stringify(value.length > 80 ? `${value.slice(0, 80)}...` : value);
+    case 'number':
+    case 'bigint':
+    case 'boolean':
+      return `${value}`;
+    case 'object':
+      return value === null ? 'null' : Object.prototype.toString.call(value);
+    case 'undefined':
+    case 'symbol':
+    case 'function':
+      return typeof value;
+  }
 }

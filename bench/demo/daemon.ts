@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { badField, KvspanError } from '../../proto/errors.js';
-import { defaultSocketDirectory } from '../../proto/paths.js';
+import { defaultSocketDirectory, EXTENT_SOCKET } from '../../proto/paths.js';
 import { probe } from './admin.js';
 
 export interface DemoDaemon {
@@ -93,9 +93,9 @@ function keepOutput(child: ChildProcess): () => string {
 
 async function waitUntilServing(child: ChildProcess, directory: string, output: () => string): Promise<void> {
   const until = Date.now() + START_MS;
-  while (Date.now() < until) {
-    if (hasEnded(child)) break;
-    if ((await probe(directory)) !== null) return;
+  while (Date.now() < until && !hasEnded(child)) {
+    // Without the socket a probe would only make a client wait before it tries again.
+    if (existsSync(join(directory, EXTENT_SOCKET)) && (await probe(directory)) !== null) return;
     await sleep(POLL_MS);
   }
   const what = hasEnded(child) ? `ended with status ${child.exitCode}` : `did not answer for ${START_MS} ms`;

@@ -25,15 +25,28 @@ export async function replay(session: Session, options: DemoOptions, requests: r
   const fitting = requests.filter((request) => tokensOf(request) <= maxTokens);
   const { layout, layers, kvHeads, headDim, dtype } = geometry;
   const cache = await session.createCache({
-    ...{ layout, layers, kvHeads, headDim, dtype, maxTokens, slots: batchMax },
-    ...{ name: 'demo', growth: 'geometric', lookaheadTokens: LOOKAHEAD_TOKENS },
+    layout,
+    layers,
+    kvHeads,
+    headDim,
+    dtype,
+    maxTokens,
+    slots: batchMax,
+    name: 'demo',
+    growth: 'geometric',
+    lookaheadTokens: LOOKAHEAD_TOKENS,
   });
   const rows = engineCache(cache, geometry);
   const pattern = new Pattern(geometry, seed);
   const attention = new Attention(rows, geometry, pattern, checkEvery(fitting));
   const progress = createProgress(options.progress, process.stderr);
   const engine = new Engine({
-    ...{ requests: fitting, batchMax, slots: batchMax, cache: rows, pattern, attention },
+    requests: fitting,
+    batchMax,
+    slots: batchMax,
+    cache: rows,
+    pattern,
+    attention,
     onProgress: progress.update,
   });
   const began = performance.now();

@@ -5,7 +5,7 @@ import { readTrace } from '../trace/read.js';
 import type { TraceRequest } from '../trace/types.js';
 import { type DemoDaemon, findDaemon } from './daemon.js';
 import type { DemoGeometry } from './geometry.js';
-import { findLeaks, takeBaseline } from './leaks.js';
+import { LeakWatch } from './leaks.js';
 import { replay } from './replay.js';
 import type { DemoReport } from './report.js';
 
@@ -43,14 +43,19 @@ export async function loadRequests(options: Pick<DemoOptions, 'traceFile' | 'req
 async function runAgainst(daemon: DemoDaemon, options: DemoOptions, requests: TraceRequest[]): Promise<DemoReport> {
   // What is opened once for a process (the addon, the device, gRPC) is opened before the baseline.
   await (await connectTo(daemon)).close();
-  const before = await takeBaseline(daemon);
-  const session = await connectTo(daemon);
+  const watch = new LeakWatch(daemon);
   try {
-    const report = await replay(session, options, requests);
-    await session.close();
-    return { ...report, leaks: await findLeaks(daemon, before, session.id) };
+    await watch.begin();
+    const session = await connectTo(daemon);
+    try {
+      const report = await replay(session, options, requests);
+      await session.close();
+      return { ...report, leaks: await watch.find(session.id) };
+    } finally {
+      await session.close();
+    }
   } finally {
-    await session.close();
+    watch.close();
   }
 }
 

@@ -72,8 +72,12 @@ function memoryTable(report: DemoReport): string {
   row('if in blocks of 16 tokens', memory.blocks16Bytes);
   row('if every slot were preallocated', memory.preallocatedBytes);
   row("the daemon's pool", memory.poolBytes);
-  return table.toString();
+  const tokens = Math.floor(PAGE_BYTES / report.geometry.tokenBytes);
+  return `${table.toString()}\nMemory is mapped in pages of 2 MiB: ${count(tokens)} tokens of this geometry, 16 of an 8B model's.`;
 }
+
+/** The driver's granule. */
+const PAGE_BYTES = 2 * 1024 * 1024;
 
 const count = (value: number): string => value.toLocaleString('en-US');
 const percent = (share: number): string => `${(share * 100).toFixed(share > 0.99 && share < 1 ? 3 : 1)} %`;

@@ -6,7 +6,7 @@ import { type CachePlan, type Geometry, type Place, placeOf } from './geometry.j
 import type { Granted } from './link.js';
 import type { NativeCache } from './mapping/memory.js';
 import { attend, readRows, wholeRow, writeRows } from './mapping/rows.js';
-import { atLeastOne, Refills } from './refill.js';
+import { allocateWith, type Attempt, type RefillOutcome, Refills } from './refill.js';
 import type { CacheStats } from './stats.js';
 import { AHEAD, type Lengths, NOTHING, Stepper, type StepResult } from './stepper.js';
 import type { AttendOptions, Cache, WaitOptions } from './types.js';
@@ -71,14 +71,14 @@ export class SessionCache implements Cache {
     const deadline = now() + validate.waitMs(options.waitMs, this.#owner.grantWaitMs);
     const warm = this.#native.allocateWarm(promptTokens);
     if (warm.slot >= 0) return this.#started(warm.slot, promptTokens);
-    for (;;) {
-      const report = await this.#allocateOffLoop(promptTokens);
-      if (report.slot >= 0) return report.slot;
-      this.#open('allocate');
-      const waitMs = Math.max(0, deadline - now());
-      // All or nothing: a prompt that cannot be had whole would only hold memory others could use.
-      await this.#owner.grant({ counts: atLeastOne(report.need), minimumBytes: 0n, waitMs });
-    }
+    return allocateWith(
+      () => this.#allocateOffLoop(promptTokens),
+      (counts, signal) => {
+        const waitMs = Math.max(0, deadline - now());
+        // All or nothing: a part of a prompt's memory would help nobody, and others lack it.
+        return this.#owner.grant({ counts, minimumBytes: 0n, waitMs, signal });
+      },
+    );
   }
 
   step(lengths: Lengths, options?: WaitOptions): Promise<StepResult> {
@@ -207,9 +207,8 @@ export class SessionCache implements Cache {
     await this.#owner.cacheClosed(this);
   }
 
-  async #allocateOffLoop(
-    tokens: number,
-  ): Promise<{ readonly slot: number; readonly need: readonly number[] }> {
+  async #allocateOffLoop(tokens: number): Promise<Attempt> {
+    this.#open('allocate');
     this.#stepper.allocationBegins();
     try {
       const report = await this.#native.allocate(tokens);
@@ -225,24 +224,25 @@ export class SessionCache implements Cache {
     return slot;
   }
 
-  /** A short step asks the daemon, and tries again as long as something comes. */
+  /** A short step asks the daemon, and tries again as long as something may have come. */
   async #refillAndRetry(first: StepResult, waitMs: number): Promise<StepResult> {
     const deadline = now() + waitMs;
     let result = first;
     let { driverCalls } = first;
-    while (result.outcome === 'short' && this.#owner.connected) {
+    let refill: RefillOutcome = 'again';
+    while (result.outcome === 'short' && refill === 'again' && this.#owner.connected) {
       const shortage = this.#stepper.shortage;
       if (shortage === null) break;
       // A page is worth having: slots grow by single pages when memory is tight.
-      const came = await this.#refills.byDeadline(shortage.need, this.#owner.pageBytes, deadline);
+      refill = await this.#refills.byDeadline(shortage.need, this.#owner.pageBytes, deadline);
       const wanted = this.#stepper.stillWanted(shortage);
-      if (wanted.size > 0) result = this.tryStep(wanted);
-      else result = { outcome: 'mapped', driverCalls: 0, shortSlots: [] };
+      // Freed meanwhile, or grown by another step: nothing is short any more.
+      if (wanted.size === 0) result = { outcome: 'mapped', driverCalls: 0, shortSlots: [] };
+      else result = this.tryStep(wanted);
       driverCalls += result.driverCalls;
-      if (!came) break;
     }
-    if (result.outcome === 'short') return Object.freeze({ ...result, driverCalls });
-    return Object.freeze({ outcome: 'refilled', driverCalls, shortSlots: result.shortSlots });
+    const outcome = result.outcome === 'short' ? 'short' : 'refilled';
+    return Object.freeze({ outcome, driverCalls, shortSlots: result.shortSlots });
   }
 
   #write(place: Place, slot: number, firstToken: number, rows: Uint8Array): void {

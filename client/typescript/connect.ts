@@ -28,7 +28,7 @@ export async function connect(options: ConnectOptions = {}): Promise<Session> {
   );
   const settings = {
     socketDirectory: options.socketDirectory ?? defaultSocketDirectory(),
-    name: validate.name('name', options.name ?? ''),
+    name: validate.name('name', options.name ?? `pid ${process.pid}`, 1),
     timeoutMs: Math.max(1, timeoutMs),
     grantWaitMs: validate.waitMs(options.grantWaitMs, GRANT_WAIT_MS_DEFAULT, 'grantWaitMs'),
     reconnect: options.reconnect ?? true,

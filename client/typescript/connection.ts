@@ -26,6 +26,9 @@ export interface ConnectionHooks {
   restore(link: Link): Promise<bigint>;
 }
 
+/** The extent channel is the faster one: what was sent on the stream before its end is under way. */
+const LAST_WORDS_MS = 50;
+
 export class Connection {
   #link: Link | null = null;
   #server: ServerInfo;
@@ -91,10 +94,16 @@ export class Connection {
     );
   }
 
-  /** With the channel the session itself ends. */
+  /** With the channel the session itself ends; the stream may still bring why. */
   channelClosed(reason: string): void {
+    const link = this.#link;
+    const error = new KvspanError('DAEMON_UNAVAILABLE', `the extent channel is closed: ${reason}`);
     this.#credentials = null;
-    this.#lost(new KvspanError('DAEMON_UNAVAILABLE', `the extent channel is closed: ${reason}`));
+    this.#broken ??= error;
+    if (link === null) return;
+    setTimeout(() => {
+      if (this.#link === link) this.#lost(error);
+    }, LAST_WORDS_MS);
   }
 
   /** No attempt begins after this; the link stays until `end`. */

@@ -15,6 +15,8 @@ export interface GrantWish {
   readonly counts: readonly number[];
   readonly minimumBytes: bigint;
   readonly waitMs: number;
+  /** Withdraws it, if it still waits by then. */
+  readonly signal?: AbortSignal;
 }
 
 export interface GrantCounts {
@@ -65,6 +67,10 @@ export class Grants {
       grantId,
       waitMs: waitAtDaemon(wish.waitMs),
     });
+    const withdraw = () => void link.cancel(grantId).catch(() => undefined);
+    wish.signal?.addEventListener('abort', withdraw);
+    const settled = () => wish.signal?.removeEventListener('abort', withdraw);
+    flight.then(settled, settled);
     return within(flight, limitMs, `grant ${grantId}`);
   }
 

@@ -8,7 +8,7 @@ import { KvspanError } from '../../proto/errors.js';
 import type { ExchangeRequest } from '../../proto/generated/kvspan/v1/ExchangeRequest.js';
 import type { ExchangeResponse__Output } from '../../proto/generated/kvspan/v1/ExchangeResponse.js';
 import { decodeRefusal, errorOfCall } from '../../proto/refusal.js';
-import { within } from './deadline.js';
+import { deferred, within } from './deadline.js';
 import { PendingRequests } from './requests.js';
 import type { ExchangeStream, ServerInfo, Service } from './service.js';
 
@@ -52,7 +52,7 @@ export class Link {
   readonly #events: LinkEvents;
   readonly #pending = new PendingRequests<ExchangeResponse__Output>();
   #ended: KvspanError | null = null;
-  #ready: (answer: Promise<void>) => void = () => undefined;
+  readonly #ready = deferred<void>();
 
   private constructor(
     { sessionId, token }: SessionCredentials,
@@ -83,11 +83,8 @@ export class Link {
     timeoutMs: number,
   ): Promise<Link> {
     const link = new Link(credentials, service, server, events);
-    const ready = new Promise<void>(resolve => {
-      link.#ready = resolve;
-    });
     try {
-      await within(ready, timeoutMs, 'opening the stream');
+      await within(link.#ready.promise, timeoutMs, 'opening the stream');
     } catch (error) {
       link.close();
       throw error;
@@ -183,7 +180,7 @@ export class Link {
 
   #dispatch(message: ExchangeResponse__Output): void {
     const requestId = decodeUint64(message.requestId, 'request_id');
-    if (message.ready) return this.#ready(Promise.resolve());
+    if (message.ready) return this.#ready.resolve();
     if (message.reclaim) {
       const { reclaimId, wantedBytes, deadlineMs } = message.reclaim;
       const wanted = decodeUint64(wantedBytes, 'reclaim.wanted_bytes');
@@ -201,7 +198,7 @@ export class Link {
   #end(error: KvspanError): void {
     if (this.#ended !== null) return;
     this.#ended = gone(error);
-    this.#ready(Promise.reject(error));
+    this.#ready.reject(error);
     this.#pending.refuseAll(this.#ended);
     this.service.close();
     this.#events.ended(error);

@@ -1,6 +1,5 @@
 /** Asking the daemon for what a cache lacks, on behalf of whoever waits for it. */
-import { KvspanError } from '../../proto/errors.js';
-import { now, within } from './deadline.js';
+import { now, pause } from './deadline.js';
 import type { GrantWish } from './grants.js';
 import type { Granted } from './link.js';
 
@@ -8,44 +7,89 @@ import type { Granted } from './link.js';
 export type Ask = (wish: GrantWish) => Promise<Granted>;
 
 /**
+ * While a grant waits, memory may come by other ways: a slot is freed, the GPU is done with a freed
+ * span, a background refill arrives. So often whoever waits looks again.
+ */
+const LOOK_AGAIN_MS = 20;
+
+export type RefillOutcome =
+  /** Something came, or may have come by another way: try again. */
+  | 'again'
+  /** Refused, or time is up: the next try is the last. */
+  | 'over';
+
+/**
  * One refill at a time for a cache's steps: who comes while one is on its way waits for it, tries
  * again and asks for what is then still missing. So a daemon that is slow to answer does not
  * collect a request from every step that gave up waiting for it.
  */
 export class Refills {
-  #inFlight: Promise<Granted> | null = null;
+  #inFlight: Promise<RefillOutcome> | null = null;
 
   constructor(private readonly ask: Ask) {}
 
-  /** True: something came, trying again is worth it. False: refused, or not by the deadline. */
   async byDeadline(
     need: readonly number[],
     minimumBytes: bigint,
     deadline: number,
-  ): Promise<boolean> {
+  ): Promise<RefillOutcome> {
     const limitMs = deadline - now();
-    if (limitMs <= 0) return false;
-    try {
-      this.#inFlight ??= this.#start({ counts: atLeastOne(need), minimumBytes, waitMs: limitMs });
-      await within(this.#inFlight, limitMs, 'refill');
-      return true;
-    } catch (error) {
-      if (error instanceof KvspanError) return false;
-      throw error;
-    }
+    if (limitMs <= 0) return 'over';
+    const shared = this.#inFlight;
+    const refill =
+      shared ?? this.#start({ counts: atLeastOne(need), minimumBytes, waitMs: limitMs });
+    const lookAgain = pause(Math.min(limitMs, LOOK_AGAIN_MS)).then(() => 'again' as const);
+    const outcome = await Promise.race([refill, lookAgain]);
+    // Somebody else's patience has ended, not this caller's.
+    return shared === null ? outcome : 'again';
   }
 
-  #start(wish: GrantWish): Promise<Granted> {
-    const grant = this.ask(wish);
-    const done = () => {
+  #start(wish: GrantWish): Promise<RefillOutcome> {
+    const refill = this.ask(wish).then(
+      () => 'again' as const,
+      () => 'over' as const,
+    );
+    this.#inFlight = refill;
+    void refill.then(() => {
       this.#inFlight = null;
-    };
-    grant.then(done, done);
-    return grant;
+    });
+    return refill;
+  }
+}
+
+export interface Attempt {
+  /** -1: not enough memory. */
+  readonly slot: number;
+  /** What a grant must bring. */
+  readonly need: readonly number[];
+}
+
+/**
+ * Tries until there is a slot, one grant after the other in flight. Throws what `ask` does. A grant
+ * that is not needed in the end is withdrawn by the signal.
+ */
+export async function allocateWith(
+  attempt: () => Promise<Attempt>,
+  ask: (need: readonly number[], signal: AbortSignal) => Promise<Granted>,
+): Promise<number> {
+  const done = new AbortController();
+  let grant: Promise<Granted> | null = null;
+  try {
+    for (;;) {
+      const { slot, need } = await attempt();
+      if (slot >= 0) return slot;
+      grant ??= ask(atLeastOne(need), done.signal);
+      // It may fail while nobody looks: that is seen at the next look.
+      grant.catch(() => undefined);
+      const granted = await Promise.race([grant, pause(LOOK_AGAIN_MS, done.signal)]);
+      if (granted !== undefined) grant = null;
+    }
+  } finally {
+    done.abort();
   }
 }
 
 /** Between the native core's answer and now the magazine may have filled: ask for a page then. */
-export function atLeastOne(need: readonly number[]): readonly number[] {
+function atLeastOne(need: readonly number[]): readonly number[] {
   return need.some(count => count > 0) ? need : [1];
 }

@@ -9,7 +9,7 @@ import type { StridedView } from './views.js';
 export interface ConnectOptions {
   /** Where the daemon's sockets are. Default: `KVSPAN_SOCKET_DIR`, else as proto/paths.ts says. */
   readonly socketDirectory?: string;
-  /** For people: shown in the admin service. Printable ASCII, at most 63 bytes. */
+  /** For people: shown in the admin service. Printable ASCII, 1 to 63 bytes. Default: the pid. */
   readonly name?: string;
   /** Path of libcuda; null (default): the system's. */
   readonly cudaLibrary?: string | null;

@@ -35,10 +35,10 @@ export function waitMs(value: unknown, fallback: number, field = 'waitMs'): numb
   return value;
 }
 
-export function name(field: string, value: unknown): string {
+export function name(field: string, value: unknown, minimum = 0): string {
   const printable = typeof value === 'string' && /^[\x20-\x7e]*$/.test(value);
-  if (!printable || value.length > NAME_BYTES_MAX) {
-    throw badField(field, value, `printable ASCII of at most ${NAME_BYTES_MAX} bytes`);
+  if (!printable || value.length > NAME_BYTES_MAX || value.length < minimum) {
+    throw badField(field, value, `printable ASCII of ${minimum} .. ${NAME_BYTES_MAX} bytes`);
   }
   return value;
 }

@@ -90,6 +90,7 @@ export class DaemonServices {
   async drain(timeoutMs: number): Promise<void> {
     const { ledger, clock } = this.parts;
     this.health.notServing();
+    this.lifecycle.drain();
     this.effects.run(ledger.drain(clock.now()));
     for (const session of this.sessions.all()) session.stream?.draining(timeoutMs);
     let late: { cancel(): void } | null = null;

@@ -108,7 +108,7 @@ export class ExchangeStream implements EventSink {
       const cancelled = effects.cancel(this.session.id, decodeGrantId(request.cancel.grantId));
       this.send(id, { cancelled: { cancelled } });
     } else if (request.reclaimReport) {
-      const reclaim = decodeUint64(request.reclaimReport.reclaimId, 'reclaim_report.reclaim_id');
+      const reclaim = decodeUint64(request.reclaimReport.reclaimId, 'reclaim_id');
       effects.run(ledger.reclaimReported(this.session.id, reclaim, clock.now()));
       this.send(id, { reclaimNoted: {} });
     } else {

@@ -35,12 +35,15 @@ export function refusalOf(error: unknown, method: string, { log, random }: Guard
   });
 }
 
+/** grpc-js's name for a status number, so that the number is one that it knows. */
+const grpcCode = (code: number): status => status[status[code] as keyof typeof status];
+
 /** The status of a unary call or of a stream's end: the refusal's sentence, the refusal beside it. */
 export function statusOf(refusal: KvspanError): Partial<StatusObject> & Error {
   const metadata = new Metadata();
   metadata.set(REFUSAL_METADATA_KEY, serialiseRefusal(refusal));
   return Object.assign(new Error(refusal.message), {
-    code: refusal.grpcStatus as status,
+    code: grpcCode(refusal.grpcStatus),
     details: refusal.message,
     metadata,
   });

@@ -27,7 +27,14 @@ export class Lifecycle {
   /** Closed connections whose process has not exited yet. */
   private readonly lingering = new Map<number, Session>();
 
+  private draining = false;
+
   constructor(private readonly ports: LifecyclePorts) {}
+
+  /** From now on nobody new is let in: a client that comes now waits for the next daemon. */
+  drain(): void {
+    this.draining = true;
+  }
 
   /** Never throws: it is called from the channel's threads' queue, where nobody would catch. */
   onEvent(event: ChannelEvent): void {
@@ -43,6 +50,7 @@ export class Lifecycle {
   private hello(peer: ChannelPeer): void {
     let id: SessionId;
     try {
+      if (this.draining) throw new KvspanError('DRAINING', 'the daemon is shutting down');
       id = this.ports.ledger.openSession(peer, this.ports.clock.now());
     } catch (error) {
       this.refuse(peer, error);

@@ -6,6 +6,7 @@ import {
   decodeUint64s,
   encodeUint32,
   encodeUint64,
+  UINT64_MAX,
 } from '../../proto/codec.js';
 import { encodeGeometry, encodePlan } from '../../proto/domain.js';
 import { badField } from '../../proto/errors.js';
@@ -31,7 +32,13 @@ import {
 import type { DeviceDescription } from '../ports/device.js';
 import type { GrantAnswer } from './effects.js';
 
-export const decodeGrantId = (wire: string): GrantId => grantId(decodeUint64(wire, 'grant_id'));
+/** 0 is no grant: it would be the tag of extents that nobody asked for. */
+export function decodeGrantId(wire: string): GrantId {
+  const id = decodeUint64(wire, 'grant_id');
+  if (id === 0n) throw badField('grant_id', id, `1 .. ${UINT64_MAX}`);
+  return grantId(id);
+}
+
 export const decodeCacheId = (wire: string): CacheId => cacheId(decodeUint64(wire, 'cache_id'));
 
 export function decodeAcquire(wire: AcquireRequest__Output): GrantRequest {

@@ -2,13 +2,17 @@
  * The daemon's log: one line an event, the same keys everywhere, and never a token in it.
  * No pino transports: they are worker threads that would have to be bundled.
  */
-import { destination, pino, stdTimeFunctions, type DestinationStream, type Logger } from 'pino';
+import {
+  destination,
+  pino,
+  stdTimeFunctions,
+  type DestinationStream,
+  type Logger as PinoLogger,
+} from 'pino';
 import { KvspanError } from '../../proto/errors.js';
 import type { Config } from '../config/schema.js';
 import { StartupError } from '../exit-codes.js';
 import { prettyLine } from './pretty.js';
-
-export type { Logger };
 
 /** The keys that a line may have, beside pino's own; a new one is added here first. */
 export interface LogFields {
@@ -34,6 +38,18 @@ export interface LogFields {
   readonly path?: string;
   readonly signal?: string;
   readonly reclaim?: bigint;
+}
+
+type Write = (fields: LogFields, message: string) => void;
+
+/** What of pino the daemon uses: a line is fields and a sentence, and the fields are known ones. */
+export interface Logger {
+  readonly debug: Write;
+  readonly info: Write;
+  readonly warn: Write;
+  readonly error: Write;
+  readonly fatal: Write;
+  child(fields: LogFields): Logger;
 }
 
 export const REDACTED = '[redacted]';
@@ -104,13 +120,13 @@ export function createLogger(
 }
 
 /** pino applies `formatters.bindings` to the root alone. Children inherit from it, so this is enough. */
-function withSafeChildren(root: Logger): Logger {
+function withSafeChildren(root: PinoLogger): PinoLogger {
   const pinoChild: unknown = Reflect.get(root, 'child');
-  const safeChild = function (this: unknown, fields: object, options?: object): Logger {
-    return Reflect.apply(pinoChild as (...args: unknown[]) => Logger, this, [
+  const safeChild = function (this: unknown, fields: object, options?: object): PinoLogger {
+    return Reflect.apply(pinoChild as (...args: unknown[]) => PinoLogger, this, [
       safe(fields),
       options,
     ]);
   };
-  return Object.assign(root, { child: safeChild as unknown as Logger['child'] });
+  return Object.assign(root, { child: safeChild as unknown as PinoLogger['child'] });
 }

@@ -3,7 +3,7 @@
  * place, so it must be ours and nobody else's to write.
  */
 import { chmodSync, chownSync, lstatSync, mkdirSync, readFileSync, type Stats } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import { EXTENT_SOCKET, SERVICE_SOCKET } from '../../proto/paths.js';
 import { StartupError } from '../exit-codes.js';
 
@@ -50,7 +50,9 @@ export function accessFor(group: string | null): Access {
   return { gid: gidOf(group), directoryMode: 0o750, socketMode: 0o660 };
 }
 
-export function socketPaths(directory: string): SocketPaths {
+/** Absolute: a client is told the path, and has a working directory of its own. */
+export function socketPaths(given: string): SocketPaths {
+  const directory = resolve(given);
   const service = join(directory, SERVICE_SOCKET);
   const extents = join(directory, EXTENT_SOCKET);
   const longest = Math.max(Buffer.byteLength(service), Buffer.byteLength(extents));

@@ -52,7 +52,7 @@ KV_BODY void loadFp32(const std::byte* from, std::uint64_t strideBytes, std::siz
 
 // e^x for x <= 0, to about 2e-7 relative: 2^n times a polynomial on [-ln2/2, ln2/2] (the Taylor
 // series of e^r; its remainder after the seventh power is below 1e-8 there). Below the smallest
-// normal float the answer is 0.
+// normal float the answer is 0. A NaN stays one: it must not look like a weight of 0.
 template <std::size_t Lanes>
 KV_BODY void exponentials(float* x, std::size_t padded) {
   using Floats = typename Vector<Lanes>::Floats;
@@ -60,8 +60,8 @@ KV_BODY void exponentials(float* x, std::size_t padded) {
   for (std::size_t i = 0; i < padded; i += Lanes) {
     Floats v;
     std::memcpy(&v, x + i, sizeof v);
-    const Ints alive = v > -87.0f;
-    v = v > -87.0f ? v : Floats{};
+    const Ints vanished = v < -87.0f;
+    v = vanished ? Floats{} : v;
     // Adding 1.5 x 2^23 rounds to an integer in the low bits of the mantissa.
     const Floats shifted = v * 1.44269504088896f + 12582912.0f;
     const Floats n = shifted - 12582912.0f;
@@ -76,7 +76,7 @@ KV_BODY void exponentials(float* x, std::size_t padded) {
     p = p * r + 1.0f;
     Ints bits;
     std::memcpy(&bits, &p, sizeof bits);
-    bits = (bits + (__builtin_convertvector(n, Ints) << 23)) & alive;
+    bits = (bits + (__builtin_convertvector(n, Ints) << 23)) & ~vanished;
     std::memcpy(x + i, &bits, sizeof bits);
   }
 }

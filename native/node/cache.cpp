@@ -36,7 +36,8 @@ RowCopy toRowCopy(const Napi::CallbackInfo& info) {
 }  // namespace
 
 CacheCore::~CacheCore() {
-  if (cache && !closed) bury([session = session, cache = cache] { cache->destroy(); });
+  if (!cache || closed || session->closed) return;
+  bury([session = session, cache = cache] { cache->destroy(); });
 }
 
 Cache& CacheCore::open() const {

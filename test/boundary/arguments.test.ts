@@ -63,7 +63,12 @@ const bufferGood = { ...attendGood, length: 4, rowBytes: 32 } as const;
 const sessionGood = { device: hostDevice, lowWaterBytes: 0n, highWaterBytes: 0n };
 const onEvent = (): void => {};
 
-function fields(call: string, prefix: string, kinds: Record<string, Kind>, run: (field: object) => unknown): Row[] {
+function fields(
+  call: string,
+  prefix: string,
+  kinds: Record<string, Kind>,
+  run: (field: object) => unknown,
+): Row[] {
   return Object.entries(kinds).map(([name, kind]) => ({
     call,
     path: `${prefix}.${name}`,
@@ -72,7 +77,12 @@ function fields(call: string, prefix: string, kinds: Record<string, Kind>, run: 
   }));
 }
 
-function args(call: string, kinds: Record<string, Kind>, run: (...values: never[]) => unknown, good: readonly unknown[]): Row[] {
+function args(
+  call: string,
+  kinds: Record<string, Kind>,
+  run: (...values: never[]) => unknown,
+  good: readonly unknown[],
+): Row[] {
   return Object.entries(kinds).map(([path, kind], index) => ({
     call,
     path,
@@ -83,18 +93,31 @@ function args(call: string, kinds: Record<string, Kind>, run: (...values: never[
 
 const device = { backend: 'word', ordinal: 'integer', library: 'textOrNull' } as const;
 const rows: Row[] = [
-  ...args('openDevice', { options: 'object' }, (bad) => native.openDevice(bad), [0]),
-  ...fields('openDevice', 'options', device, (bad) => native.openDevice({ ...hostDevice, ...bad })),
-  ...args('openRawDevice', { options: 'object' }, (bad) => native.openRawDevice(bad), [0]),
-  ...fields('openRawDevice', 'options', device, (bad) => native.openRawDevice({ ...hostDevice, ...bad })),
+  ...args('openDevice', { options: 'object' }, bad => native.openDevice(bad), [0]),
+  ...fields('openDevice', 'options', device, bad => native.openDevice({ ...hostDevice, ...bad })),
+  ...args('openRawDevice', { options: 'object' }, bad => native.openRawDevice(bad), [0]),
+  ...fields('openRawDevice', 'options', device, bad =>
+    native.openRawDevice({ ...hostDevice, ...bad }),
+  ),
 
-  ...args('listen', { options: 'object' }, (bad) => native.listen(bad, onEvent), [0]),
-  { call: 'listen', path: 'onEvent', kind: 'callback', run: (bad) => native.listen(listenGood() as never, bad) },
+  ...args('listen', { options: 'object' }, bad => native.listen(bad, onEvent), [0]),
+  {
+    call: 'listen',
+    path: 'onEvent',
+    kind: 'callback',
+    run: bad => native.listen(listenGood() as never, bad),
+  },
   ...fields(
     'listen',
     'options',
-    { device: 'device', path: 'text', mode: 'integer', connectionsMax: 'integer', helloTimeoutMs: 'integer' },
-    (bad) => native.listen({ ...listenGood(), ...bad } as never, onEvent),
+    {
+      device: 'device',
+      path: 'text',
+      mode: 'integer',
+      connectionsMax: 'integer',
+      helloTimeoutMs: 'integer',
+    },
+    bad => native.listen({ ...listenGood(), ...bad } as never, onEvent),
   ),
   ...args(
     'welcome',
@@ -110,17 +133,34 @@ const rows: Row[] = [
   ),
   ...args(
     'grant',
-    { connection: 'integer', grantId: 'bigint', extentIds: 'bigUint64Array', extentBytes: 'bigUint64Array', ackTimeoutMs: 'integer' },
-    (...all) => world.server.grant(...(all as unknown as [number, bigint, BigUint64Array, BigUint64Array, number])),
+    {
+      connection: 'integer',
+      grantId: 'bigint',
+      extentIds: 'bigUint64Array',
+      extentBytes: 'bigUint64Array',
+      ackTimeoutMs: 'integer',
+    },
+    (...all) =>
+      world.server.grant(
+        ...(all as unknown as [number, bigint, BigUint64Array, BigUint64Array, number]),
+      ),
     [1, 5n, ...pages(1, 900), 1000],
   ),
-  ...args('disconnect', { connection: 'integer' }, (bad) => world.server.disconnect(bad), [0]),
+  ...args('disconnect', { connection: 'integer' }, bad => world.server.disconnect(bad), [0]),
 
-  ...args('openSession', { options: 'object', onEvent: 'callback' }, (a, b) => native.openSession(a, b), [sessionGood, onEvent]),
-  ...fields('openSession', 'options', { device: 'object', lowWaterBytes: 'bigint', highWaterBytes: 'bigint' }, (bad) =>
-    native.openSession({ ...sessionGood, ...bad } as never, onEvent),
+  ...args(
+    'openSession',
+    { options: 'object', onEvent: 'callback' },
+    (a, b) => native.openSession(a, b),
+    [sessionGood, onEvent],
   ),
-  ...fields('openSession', 'options.device', device, (bad) =>
+  ...fields(
+    'openSession',
+    'options',
+    { device: 'object', lowWaterBytes: 'bigint', highWaterBytes: 'bigint' },
+    bad => native.openSession({ ...sessionGood, ...bad } as never, onEvent),
+  ),
+  ...fields('openSession', 'options.device', device, bad =>
     native.openSession({ ...sessionGood, device: { ...hostDevice, ...bad } }, onEvent),
   ),
   ...args(
@@ -129,7 +169,12 @@ const rows: Row[] = [
     (...all) => world.session.connect(...(all as unknown as [string, string, number])),
     ['/nowhere', 'x', 1000],
   ),
-  ...args('createCache', { plan: 'object', options: 'object' }, (a, b) => world.session.createCache(a, b), [plan, cacheOptions]),
+  ...args(
+    'createCache',
+    { plan: 'object', options: 'object' },
+    (a, b) => world.session.createCache(a, b),
+    [plan, cacheOptions],
+  ),
   ...fields(
     'createCache',
     'plan',
@@ -143,30 +188,52 @@ const rows: Row[] = [
       slotCount: 'integer',
       maxTokens: 'integer',
     },
-    (bad) => world.session.createCache({ ...plan, ...bad }, cacheOptions),
+    bad => world.session.createCache({ ...plan, ...bad }, cacheOptions),
   ),
-  ...fields('createCache', 'options', { growth: 'word', lookaheadTokens: 'integer', overreadTokens: 'integer' }, (bad) =>
-    world.session.createCache(plan, { ...cacheOptions, ...bad }),
+  ...fields(
+    'createCache',
+    'options',
+    { growth: 'word', lookaheadTokens: 'integer', overreadTokens: 'integer' },
+    bad => world.session.createCache(plan, { ...cacheOptions, ...bad }),
   ),
-  ...args('refillDone', { retryAfterMs: 'integer' }, (bad) => world.session.refillDone(bad), [0]),
-  ...args('giveBack', { bytes: 'bigint' }, (bad) => world.session.giveBack(bad), [0]),
-  ...args('returnExtents', { extentIds: 'bigUint64Array' }, (bad) => world.session.returnExtents(bad), [0]),
+  ...args('refillDone', { retryAfterMs: 'integer' }, bad => world.session.refillDone(bad), [0]),
+  ...args('giveBack', { bytes: 'bigint' }, bad => world.session.giveBack(bad), [0]),
+  ...args(
+    'returnExtents',
+    { extentIds: 'bigUint64Array' },
+    bad => world.session.returnExtents(bad),
+    [0],
+  ),
 
-  ...args('step', { lengths: 'int32Array' }, (bad) => world.cache.step(bad), [0]),
-  ...args('allocate', { tokens: 'integer' }, (bad) => world.cache.allocate(bad), [0]),
-  ...args('allocateWarm', { tokens: 'integer' }, (bad) => world.cache.allocateWarm(bad), [0]),
-  ...args('free', { slot: 'integer' }, (bad) => world.cache.free(bad, null), [0]),
-  ...args('length', { slot: 'integer' }, (bad) => world.cache.length(bad), [0]),
-  ...args('mappedTokens', { slot: 'integer' }, (bad) => world.cache.mappedTokens(bad), [0]),
-  ...(['write', 'read'] as const).flatMap((name) =>
+  ...args('step', { lengths: 'int32Array' }, bad => world.cache.step(bad), [0]),
+  ...args('allocate', { tokens: 'integer' }, bad => world.cache.allocate(bad), [0]),
+  ...args('allocateWarm', { tokens: 'integer' }, bad => world.cache.allocateWarm(bad), [0]),
+  ...args('free', { slot: 'integer' }, bad => world.cache.free(bad, null), [0]),
+  ...args('length', { slot: 'integer' }, bad => world.cache.length(bad), [0]),
+  ...args('mappedTokens', { slot: 'integer' }, bad => world.cache.mappedTokens(bad), [0]),
+  ...(['write', 'read'] as const).flatMap(name =>
     args(
       name,
-      { slot: 'integer', lane: 'integer', firstToken: 'integer', tokens: 'integer', offset: 'integer', width: 'integer', data: 'uint8Array' },
-      (...all) => world.cache[name](...(all as unknown as [number, number, number, number, number, number, Uint8Array])),
+      {
+        slot: 'integer',
+        lane: 'integer',
+        firstToken: 'integer',
+        tokens: 'integer',
+        offset: 'integer',
+        width: 'integer',
+        data: 'uint8Array',
+      },
+      (...all) =>
+        world.cache[name](
+          ...(all as unknown as [number, number, number, number, number, number, Uint8Array]),
+        ),
       [0, 0, 0, 1, 0, 16, new Uint8Array(16)],
     ),
   ),
-  ...args('attend', { slot: 'integer', request: 'object' }, (a, b) => world.cache.attend(a, b), [0, attendGood]),
+  ...args('attend', { slot: 'integer', request: 'object' }, (a, b) => world.cache.attend(a, b), [
+    0,
+    attendGood,
+  ]),
   ...fields(
     'attend',
     'request',
@@ -182,23 +249,35 @@ const rows: Row[] = [
       scale: 'number',
       queries: 'float32Array',
     },
-    (bad) => world.cache.attend(0, { ...attendGood, ...bad }),
+    bad => world.cache.attend(0, { ...attendGood, ...bad }),
   ),
-  ...args('attendBuffer', { data: 'uint8Array', request: 'object' }, (a, b) => native.attendBuffer(a, b), [new Uint8Array(128), bufferGood]),
-  ...fields('attendBuffer', 'request', { length: 'integer', rowBytes: 'integer', queries: 'float32Array' }, (bad) =>
-    native.attendBuffer(new Uint8Array(128), { ...bufferGood, ...bad }),
+  ...args(
+    'attendBuffer',
+    { data: 'uint8Array', request: 'object' },
+    (a, b) => native.attendBuffer(a, b),
+    [new Uint8Array(128), bufferGood],
   ),
-  ...args('hostStreamSubmit', { stream: 'bigint' }, (bad) => native.hostStreamSubmit(bad), [0]),
-  ...args('hostStreamComplete', { stream: 'bigint' }, (bad) => native.hostStreamComplete(bad), [0]),
-  ...args('growFdTable', { count: 'integer' }, (bad) => native.growFdTable(bad), [0]),
-  ...args('lockFile', { path: 'text' }, (bad) => native.lockFile(bad), [0]),
-  ...args('setUmask', { mask: 'integer' }, (bad) => native.setUmask(bad), [0]),
+  ...fields(
+    'attendBuffer',
+    'request',
+    { length: 'integer', rowBytes: 'integer', queries: 'float32Array' },
+    bad => native.attendBuffer(new Uint8Array(128), { ...bufferGood, ...bad }),
+  ),
+  ...args('hostStreamSubmit', { stream: 'bigint' }, bad => native.hostStreamSubmit(bad), [0]),
+  ...args('hostStreamComplete', { stream: 'bigint' }, bad => native.hostStreamComplete(bad), [0]),
+  ...args('growFdTable', { count: 'integer' }, bad => native.growFdTable(bad), [0]),
+  ...args('lockFile', { path: 'text' }, bad => native.lockFile(bad), [0]),
+  ...args('setUmask', { mask: 'integer' }, bad => native.setUmask(bad), [0]),
 ];
 
 const promising = new Set(['grant', 'connect', 'giveBack', 'allocate', 'attend', 'attendBuffer']);
 
 async function refusal(row: Row, bad: unknown): Promise<unknown> {
-  if (promising.has(row.call)) return (row.run(bad as never) as Promise<unknown>).then(() => null, (error: unknown) => error);
+  if (promising.has(row.call))
+    return (row.run(bad as never) as Promise<unknown>).then(
+      () => null,
+      (error: unknown) => error,
+    );
   try {
     row.run(bad as never);
     return null;
@@ -208,20 +287,23 @@ async function refusal(row: Row, bad: unknown): Promise<unknown> {
 }
 
 describe('a bad argument is refused by its path', () => {
-  test.each(rows.map((row) => [row.call, row.path, row] as const))('%s: %s', async (_call, path, row) => {
-    for (const bad of badValues[row.kind]) {
-      const error = await refusal(row, bad);
-      expect(error, `${path} = ${String(bad)}`).toBeInstanceOf(KvspanError);
-      expect(error).toMatchObject({ code: 'INVALID_ARGUMENT', field: path });
-      expect((error as KvspanError).message).toContain(`${path}: got `);
-      expect((error as KvspanError).message).toContain('allowed: ');
-    }
-  });
+  test.each(rows.map(row => [row.call, row.path, row] as const))(
+    '%s: %s',
+    async (_call, path, row) => {
+      for (const bad of badValues[row.kind]) {
+        const error = await refusal(row, bad);
+        expect(error, `${path} = ${String(bad)}`).toBeInstanceOf(KvspanError);
+        expect(error).toMatchObject({ code: 'INVALID_ARGUMENT', field: path });
+        expect((error as KvspanError).message).toContain(`${path}: got `);
+        expect((error as KvspanError).message).toContain('allowed: ');
+      }
+    },
+  );
 
   test('the refusal shows what was given and what is allowed', () => {
-    expect(() => world.session.createCache({ ...plan, laneCount: '4' as never }, cacheOptions)).toThrow(
-      'plan.laneCount: got string "4", allowed: integer 0..4294967295',
-    );
+    expect(() =>
+      world.session.createCache({ ...plan, laneCount: '4' as never }, cacheOptions),
+    ).toThrow('plan.laneCount: got string "4", allowed: integer 0..4294967295');
   });
 
   test('a stream that is neither a bigint nor null is refused', () => {
@@ -233,24 +315,39 @@ describe('a bad argument is refused by its path', () => {
 
 describe('sizes that do not fit together are refused', () => {
   test('a token that is not 32 bytes', () => {
-    expect(() => world.server.welcome(1, 1n, new Uint8Array(31), '/x')).toThrow('token: got 31 bytes, allowed: 32 bytes');
+    expect(() => world.server.welcome(1, 1n, new Uint8Array(31), '/x')).toThrow(
+      'token: got 31 bytes, allowed: 32 bytes',
+    );
   });
 
   test('a grant whose lists differ in length, or are empty', async () => {
-    await expect(world.server.grant(1, 9n, new BigUint64Array(2), new BigUint64Array(1), 100)).rejects.toMatchObject({ field: 'extentBytes' });
-    await expect(world.server.grant(1, 9n, new BigUint64Array(0), new BigUint64Array(0), 100)).rejects.toMatchObject({ field: 'extentIds' });
+    await expect(
+      world.server.grant(1, 9n, new BigUint64Array(2), new BigUint64Array(1), 100),
+    ).rejects.toMatchObject({ field: 'extentBytes' });
+    await expect(
+      world.server.grant(1, 9n, new BigUint64Array(0), new BigUint64Array(0), 100),
+    ).rejects.toMatchObject({ field: 'extentIds' });
   });
 
   test('a buffer that is not tokens x width', () => {
-    expect(() => world.cache.write(0, 0, 0, 2, 0, 16, new Uint8Array(31))).toThrow('data: got 31 bytes, allowed: tokens x width = 32 bytes');
+    expect(() => world.cache.write(0, 0, 0, 2, 0, 16, new Uint8Array(31))).toThrow(
+      'data: got 31 bytes, allowed: tokens x width = 32 bytes',
+    );
   });
 
   test('queries that are no whole number of rows', async () => {
-    await expect(world.cache.attend(0, { ...attendGood, queries: new Float32Array(7) })).rejects.toMatchObject({ field: 'request.queries' });
+    await expect(
+      world.cache.attend(0, { ...attendGood, queries: new Float32Array(7) }),
+    ).rejects.toMatchObject({ field: 'request.queries' });
   });
 
   test('a buffer shorter than the attention reaches', async () => {
-    await expect(native.attendBuffer(new Uint8Array(127), bufferGood)).rejects.toMatchObject({ code: 'INVALID_ARGUMENT', field: 'data' });
-    await expect(native.attendBuffer(new Uint8Array(128), bufferGood)).resolves.toBeInstanceOf(Float32Array);
+    await expect(native.attendBuffer(new Uint8Array(127), bufferGood)).rejects.toMatchObject({
+      code: 'INVALID_ARGUMENT',
+      field: 'data',
+    });
+    await expect(native.attendBuffer(new Uint8Array(128), bufferGood)).resolves.toBeInstanceOf(
+      Float32Array,
+    );
   });
 });

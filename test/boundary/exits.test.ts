@@ -22,19 +22,39 @@ describe('dropped handles', () => {
 
 describe('process.exit', () => {
   test('with every thread running ends by the code given', async () => {
-    expect(await runChild('exit-with-threads', [path]).finished).toEqual({ code: 3, signal: null, output: '' });
+    expect(await runChild('exit-with-threads', [path]).finished).toEqual({
+      code: 3,
+      signal: null,
+      output: '',
+    });
   });
 
-  const work = ['allocate', 'attend', 'giveBack', 'grant', 'connect', 'close', 'destroyForever', 'closeForever'];
-  test.each(work.flatMap((name) => [0, 2].map((ms) => [name, ms] as const)))('in the middle of %s, after %i ms', async (name, ms) => {
-    const finished = await runChild('exit-in-work', [path, name, String(ms)]).finished;
-    expect(finished).toEqual({ code: 4, signal: null, output: '' });
-  });
+  const work = [
+    'allocate',
+    'attend',
+    'giveBack',
+    'grant',
+    'connect',
+    'close',
+    'destroyForever',
+    'closeForever',
+  ];
+  test.each(work.flatMap(name => [0, 2].map(ms => [name, ms] as const)))(
+    'in the middle of %s, after %i ms',
+    async (name, ms) => {
+      const finished = await runChild('exit-in-work', [path, name, String(ms)]).finished;
+      expect(finished).toEqual({ code: 4, signal: null, output: '' });
+    },
+  );
 });
 
 describe('the event loop', () => {
   test('is not kept alive by an open session', async () => {
-    expect(await runChild('keep-alive', [path, 'session']).finished).toEqual({ code: 0, signal: null, output: '' });
+    expect(await runChild('keep-alive', [path, 'session']).finished).toEqual({
+      code: 0,
+      signal: null,
+      output: '',
+    });
   });
 
   test('is kept alive by a promise until it settles', async () => {
@@ -42,17 +62,27 @@ describe('the event loop', () => {
   });
 
   test('is kept alive by an open server until it is closed', async () => {
-    expect(await runChild('keep-alive', [path, 'server']).finished).toEqual({ code: 0, signal: null, output: 'closed\n' });
+    expect(await runChild('keep-alive', [path, 'server']).finished).toEqual({
+      code: 0,
+      signal: null,
+      output: 'closed\n',
+    });
   });
 
   test('sees what an event callback throws as an uncaught exception', async () => {
-    expect((await runChild('throwing-callback', [path]).finished).output).toBe('uncaught: from the callback\n');
+    expect((await runChild('throwing-callback', [path]).finished).output).toBe(
+      'uncaught: from the callback\n',
+    );
   });
 });
 
 describe('worker threads', () => {
   test('may be terminated with sessions and servers open and allocations under way', async () => {
-    expect(await runChild('worker', [path]).finished).toEqual({ code: 0, signal: null, output: 'all terminated\n' });
+    expect(await runChild('worker', [path]).finished).toEqual({
+      code: 0,
+      signal: null,
+      output: 'all terminated\n',
+    });
   });
 });
 

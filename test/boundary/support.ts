@@ -32,7 +32,11 @@ export const plan: CachePlan = {
   slotCount: 16,
   maxTokens: 4096,
 };
-export const cacheOptions: CacheOptions = { growth: 'geometric', lookaheadTokens: 16, overreadTokens: 0 };
+export const cacheOptions: CacheOptions = {
+  growth: 'geometric',
+  lookaheadTokens: 16,
+  overreadTokens: 0,
+};
 
 /** Events in order, and a way to wait for the next that fits. */
 export class Log<E> {
@@ -48,7 +52,7 @@ export class Log<E> {
     for (;;) {
       const found = this.events.find(fits);
       if (found !== undefined) return found;
-      await new Promise<void>((resolve) => this.#waiters.push(resolve));
+      await new Promise<void>(resolve => this.#waiters.push(resolve));
     }
   }
 }
@@ -79,13 +83,20 @@ export async function openWorld(pageCount = 64): Promise<World> {
   const serverLog = new Log<ChannelServerEvent>();
   const sessionLog = new Log<NativeSessionEvent>();
   const device = native.openDevice(hostDevice);
-  const server = native.listen({ device, path, mode: 0o600, connectionsMax: 8, helloTimeoutMs: 2000 }, (event) => {
-    if (event.kind === 'hello') server.welcome(event.peer.connection, 7n, new Uint8Array(32).fill(9), '/service');
-    serverLog.add(event);
-  });
-  const session = native.openSession({ device: hostDevice, lowWaterBytes: 0n, highWaterBytes: 0n }, sessionLog.add);
+  const server = native.listen(
+    { device, path, mode: 0o600, connectionsMax: 8, helloTimeoutMs: 2000 },
+    event => {
+      if (event.kind === 'hello')
+        server.welcome(event.peer.connection, 7n, new Uint8Array(32).fill(9), '/service');
+      serverLog.add(event);
+    },
+  );
+  const session = native.openSession(
+    { device: hostDevice, lowWaterBytes: 0n, highWaterBytes: 0n },
+    sessionLog.add,
+  );
   await session.connect(path, 'boundary', 2000);
-  const hello = await serverLog.until((event) => event.kind === 'hello');
+  const hello = await serverLog.until(event => event.kind === 'hello');
   const connection = hello.kind === 'hello' ? hello.peer.connection : 0;
   await server.grant(connection, 1n, ...pages(pageCount), 2000);
   const cache = session.createCache(plan, cacheOptions);
@@ -114,7 +125,11 @@ export interface Child {
 const CHILD_MS_MAX = 20_000;
 
 /** Runs children/`name`.mjs, which loads the binary by the path in KVSPAN_ADDON. */
-export function runChild(name: string, args: readonly string[] = [], nodeArgs: readonly string[] = []): Child {
+export function runChild(
+  name: string,
+  args: readonly string[] = [],
+  nodeArgs: readonly string[] = [],
+): Child {
   const file = fileURLToPath(new URL(`children/${name}.mjs`, import.meta.url));
   const child = fork(file, [...args], {
     execArgv: [...nodeArgs],
@@ -122,12 +137,12 @@ export function runChild(name: string, args: readonly string[] = [], nodeArgs: r
     stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
   });
   const messages = new Log<Record<string, unknown>>();
-  child.on('message', (message) => messages.add(message as Record<string, unknown>));
+  child.on('message', message => messages.add(message as Record<string, unknown>));
   let output = '';
-  child.stdout?.on('data', (text) => (output += String(text)));
-  child.stderr?.on('data', (text) => (output += String(text)));
+  child.stdout?.on('data', text => (output += String(text)));
+  child.stderr?.on('data', text => (output += String(text)));
   const watchdog = setTimeout(() => child.kill('SIGKILL'), CHILD_MS_MAX);
-  const finished = new Promise<Finished>((resolve) => {
+  const finished = new Promise<Finished>(resolve => {
     child.on('close', (code, signal) => {
       clearTimeout(watchdog);
       resolve({ code, signal, output });

@@ -203,13 +203,12 @@ describe('step', () => {
   });
 
   it('grows by single pages when memory is tight', async () => {
-    const slot = await cache.allocate(16 * TOKENS_PER_PAGE);
+    const long = await session.createCache({ ...SMALL, maxTokens: 8192 });
+    const slot = await long.allocate(16 * TOKENS_PER_PAGE);
     const other = await connectTo(daemon.directory);
     await other.acquire([15]);
     // An eighth of 16 pages would be two; one is left.
-    expect((await cache.step(new Map([[slot, 16 * TOKENS_PER_PAGE + 1]]))).outcome).toBe(
-      'refilled',
-    );
+    expect((await long.step(new Map([[slot, 16 * TOKENS_PER_PAGE + 1]]))).outcome).toBe('refilled');
     expect((await admin.pool()).freeBytes).toBe(0n);
     await other.close();
   });

@@ -2,6 +2,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { SessionEvents } from '../../client/typescript/index.js';
 import { Admin } from '../support/admin.js';
 import { PAGE, type SpawnedDaemon, spawnDaemon } from '../support/daemon.js';
+import { startProxy } from '../support/proxy.js';
 import { until } from '../support/until.js';
 import { connectTo, decode, rows, sameBytes, SMALL, TOKENS_PER_PAGE } from './support.js';
 
@@ -133,6 +134,85 @@ describe('a daemon that goes away', () => {
   });
 });
 
+describe('a daemon that comes back smaller', () => {
+  it('adopts what is in use once the idle rest is given up', async () => {
+    const session = await connectTo(daemon.directory);
+    const cache = await session.createCache(SMALL);
+    const [slot, idle] = [await cache.allocate(300), await cache.allocate(2000)];
+    cache.writeTokens(slot, 0, rows(0, 300, 4));
+    cache.free(idle);
+    await session.acquire([3]);
+    const [lost, back] = [next(session, 'disconnected'), next(session, 'reconnected')];
+    await daemon.kill();
+    await lost;
+    await daemon.restart({ poolBytes: '8MiB' });
+    expect((await back).adoptedBytes).toBe(2n * PAGE);
+    expect(sameBytes(cache.readTokens(slot, 0, 300), rows(0, 300, 4))).toBe(true);
+    await session.close();
+  });
+
+  it('refuses what is in use and does not fit: the session stays away, and says why once', async () => {
+    const session = await connectTo(daemon.directory);
+    const cache = await session.createCache(SMALL);
+    const slot = await cache.allocate(2000);
+    cache.writeTokens(slot, 0, rows(0, 2000, 4));
+    const codes: string[] = [];
+    session.on('disconnected', ({ error }) => void codes.push(error.code));
+    await daemon.kill();
+    await daemon.restart({ poolBytes: '8MiB' });
+    await until('the refusal is told', () => codes.length > 1);
+    expect(codes).toEqual(['DAEMON_UNAVAILABLE', expect.stringMatching(/_EXHAUSTED$/)]);
+    expect(session.state).toBe('disconnected');
+    expect(sameBytes(cache.readTokens(slot, 0, 2000), rows(0, 2000, 4))).toBe(true);
+    // Once there is room for it the session is taken on after all.
+    const back = next(session, 'reconnected');
+    cache.free(slot);
+    expect((await back).adoptedBytes).toBeLessThanOrEqual(4n * PAGE);
+    expect(codes).toHaveLength(2);
+    await session.close();
+  });
+});
+
+describe('a daemon that stops', () => {
+  it('says so first', async () => {
+    const session = await connectTo(daemon.directory, { reconnect: false });
+    const [draining, lost] = [next(session, 'draining'), next(session, 'disconnected')];
+    await daemon.stop();
+    expect((await draining).deadlineMs).toBeGreaterThanOrEqual(0);
+    expect((await lost).willReconnect).toBe(false);
+    await session.close();
+  });
+});
+
+describe('a stream that breaks', () => {
+  it('is opened again within the same session, and loses no return', async () => {
+    const proxy = await startProxy(daemon.directory);
+    const session = await connectTo(proxy.directory);
+    const cache = await session.createCache(SMALL);
+    const slot = await cache.allocate(300);
+    await session.acquire([4]);
+    const before = { id: session.id, held: session.stats().heldBytes };
+    const [lost, back] = [next(session, 'disconnected'), next(session, 'reconnected')];
+    proxy.cut();
+    await lost;
+    // Returned while nobody can be told.
+    await session.giveBack(2n * PAGE);
+    expect(await back).toMatchObject({ sessionId: before.id, adoptedBytes: 0n });
+    expect(session.id).toBe(before.id);
+    const admin = new Admin(daemon.directory);
+    await until(
+      'the books are equal',
+      async () => (await admin.pool()).usedBytes === before.held - 2n * PAGE,
+    );
+    expect((await admin.pool()).caches).toBe(1);
+    expect((await cache.step(new Map([[slot, 2000]]))).outcome).toBe('refilled');
+    await session.close();
+    await until('all is given back', async () => (await admin.pool()).usedBytes === 0n);
+    admin.close();
+    await proxy[Symbol.asyncDispose]();
+  });
+});
+
 describe('a slow daemon', () => {
   it('does not hold up a step beyond its deadline, nor anything that needs no daemon', async () => {
     const session = await connectTo(daemon.directory, { connectTimeoutMs: 300 });
@@ -152,7 +232,8 @@ describe('a slow daemon', () => {
     // Steps that give up do not pile requests up.
     for (let count = 0; count < 20; count++)
       await cache.step(new Map([[slot, TOKENS_PER_PAGE + 1]]), { waitMs: 5 });
-    expect(session.stats().requestsInFlight).toBeLessThanOrEqual(2);
+    // One refill, one allocation, and its cancellation.
+    expect(session.stats().requestsInFlight).toBeLessThanOrEqual(3);
     daemon.thaw();
     expect(
       (await cache.step(new Map([[slot, TOKENS_PER_PAGE + 1]]), { waitMs: 5_000 })).outcome,

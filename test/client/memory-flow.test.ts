@@ -115,6 +115,46 @@ describe('an exhausted pool', () => {
   });
 });
 
+describe('what waits for the daemon', () => {
+  it('takes what its own process frees meanwhile, and withdraws its grant', async () => {
+    const session = await connectTo(daemon.directory);
+    const cache = await session.createCache({ ...SMALL, maxTokens: 8192 });
+    const ended = await cache.allocate(16 * TOKENS_PER_PAGE);
+    await cache.allocate(16 * TOKENS_PER_PAGE);
+    const allocation = cache.allocate(4 * TOKENS_PER_PAGE, { waitMs: 20_000 });
+    await until('it waits', async () => (await admin.pool()).waitingGrants === 1);
+    cache.free(ended);
+    expect(await allocation).toBe(ended);
+    await until('it waits no more', async () => (await admin.pool()).waitingGrants === 0);
+    await session.close();
+  });
+
+  it('is a step: it goes on with what a freed slot had', async () => {
+    const session = await connectTo(daemon.directory);
+    const cache = await session.createCache({ ...SMALL, maxTokens: 8192 });
+    const ended = await cache.allocate(16 * TOKENS_PER_PAGE);
+    const growing = await cache.allocate(16 * TOKENS_PER_PAGE);
+    const wanted = new Map([[growing, 17 * TOKENS_PER_PAGE]]);
+    const step = cache.step(wanted, { waitMs: 20_000 });
+    await until('it waits', async () => (await admin.pool()).waitingGrants === 1);
+    cache.free(ended);
+    expect(await step).toMatchObject({ outcome: 'refilled', shortSlots: [] });
+    await session.close();
+  });
+
+  it('steps together: one request for all of them', async () => {
+    const session = await connectTo(daemon.directory);
+    const cache = await session.createCache(SMALL);
+    const slot = await cache.allocate(TOKENS_PER_PAGE);
+    const asked = session.stats().grants.asked;
+    const wanted = new Map([[slot, TOKENS_PER_PAGE + 1]]);
+    const results = await Promise.all([1, 2, 3, 4].map(() => cache.step(wanted)));
+    expect(results.map(result => result.outcome)).toEqual(Array(4).fill('refilled'));
+    expect(session.stats().grants.asked).toBe(asked + 1);
+    await session.close();
+  });
+});
+
 describe('two serving processes', () => {
   it('share: idle memory of one goes to the other that asks for it', async () => {
     const { child, report } = await holder(7, 4 * TOKENS_PER_PAGE, 4);

@@ -433,13 +433,11 @@ export class Simulation {
 
   /** Ranges are where the model has them, inside the plan and apart. */
   private checkAddresses(): void {
-    const shown = this.ledger
-      .caches(null)
-      .map(({ id, plan }) => ({
-        id,
-        base: plan.baseAddress,
-        end: plan.baseAddress + plan.totalBytes,
-      }));
+    const shown = this.ledger.caches(null).map(({ id, plan }) => ({
+      id,
+      base: plan.baseAddress,
+      end: plan.baseAddress + plan.totalBytes,
+    }));
     same(
       'caches',
       shown

@@ -13,7 +13,7 @@ import { parseSize, resolveSize, showBytes } from '../../daemon/config/size.js';
 import { poolSize, sessionLimit } from '../../daemon/device/pool-size.js';
 import { StartupError } from '../../daemon/exit-codes.js';
 import type { DeviceDescription } from '../../daemon/ports/device.js';
-import { VERSION } from '../../daemon/version.js';
+import { version } from '../../proto/version.js';
 import { PAGE, temporaryFolder } from './harness.js';
 
 const folder = temporaryFolder();
@@ -243,5 +243,5 @@ describe('the pool', () => {
 
 test("the version is the package's", () => {
   const text = readFileSync(join(import.meta.dirname, '../../package.json'), 'utf8');
-  expect(VERSION).toBe((JSON.parse(text) as { version: string }).version);
+  expect(version).toBe((JSON.parse(text) as { version: string }).version);
 });

@@ -1,6 +1,5 @@
-import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { Metadata } from '@grpc/grpc-js';
-import { UINT64_MAX } from '../../proto/codec.js';
 import { KvspanError } from '../../proto/errors.js';
 import { guardUnary } from '../../daemon/service/guard.js';
 import { systemRandom } from '../../daemon/ports/tokens.js';
@@ -15,6 +14,9 @@ import {
   withToken,
   type ScriptedDaemon,
 } from './harness.js';
+
+// Other work shares the machine: what is late is not yet wrong.
+vi.setConfig({ testTimeout: 30_000, hookTimeout: 30_000 });
 
 let daemon: ScriptedDaemon;
 beforeEach(async () => {
@@ -52,7 +54,7 @@ function open() {
 
 /** Polls until it holds: what is waited for happens in another turn of the loop. */
 async function until(holds: () => boolean | Promise<boolean>): Promise<void> {
-  const deadline = Date.now() + 5_000;
+  const deadline = Date.now() + 20_000;
   while (!(await holds())) {
     if (Date.now() > deadline) throw new Error('did not come true in time');
     await new Promise(resolve => setTimeout(resolve, 5));
@@ -401,6 +403,38 @@ describe('a session', () => {
   });
 });
 
+describe('draining', () => {
+  test('lets a grant on its way arrive, and lets nobody new in', async () => {
+    const session = open();
+    daemon.channel.hold = true;
+    const granted = session.acquire({ grantId: '1', orderCounts: [4] });
+    await until(() => daemon.channel.held.length === 1);
+    const drained = daemon.services.drain(5_000);
+    expect(() => daemon.channel.hello()).toThrow(/DRAINING/);
+    expect((await refusal(session.acquire({ grantId: '2', orderCounts: [1] }))).code).toBe(
+      'DRAINING',
+    );
+    daemon.channel.held[0]?.settle({ importedCount: 4, failure: null });
+    expect((await granted).grant).toMatchObject({ extentCount: 4 });
+    await drained;
+  });
+
+  test('ends at its deadline, whatever is still on its way', async () => {
+    const session = open();
+    daemon.channel.hold = true;
+    const stuck = refusal(session.acquire({ grantId: '1', orderCounts: [4] }));
+    await until(() => daemon.channel.held.length === 1);
+    const started = Date.now();
+    await daemon.services.drain(100);
+    expect(Date.now() - started).toBeLessThan(1_000);
+    daemon.channel.held[0]?.settle({
+      importedCount: 0,
+      failure: { code: 'DEVICE_FAILED', message: 'too late' },
+    });
+    expect((await stuck).code).toBe('DEVICE_FAILED');
+  });
+});
+
 describe('caches', () => {
   test('are planned, shown, placed and given back', async () => {
     const session = open();
@@ -471,71 +505,6 @@ describe('caches', () => {
     expect((await refusal(open().createCache({ geometry: huge }))).code).toBe(
       'ADDRESS_PLAN_EXHAUSTED',
     );
-  });
-});
-
-describe('the other requests, out of range', () => {
-  const max = UINT64_MAX.toString();
-  test.each<[string, (session: ReturnType<typeof open>) => Promise<unknown>, string]>([
-    ['acquire.grant_id', s => s.acquire({ grantId: '0', orderCounts: [1] }), 'INVALID_ARGUMENT'],
-    ['acquire.order_counts, none', s => s.acquire({ grantId: '1' }), 'INVALID_ARGUMENT'],
-    [
-      'acquire.order_counts, huge',
-      s => s.acquire({ grantId: '1', orderCounts: [2 ** 32 - 1] }),
-      'INVALID_ARGUMENT',
-    ],
-    [
-      'acquire.order_counts, long',
-      s => s.acquire({ grantId: '1', orderCounts: Array(1000).fill(0) }),
-      'INVALID_ARGUMENT',
-    ],
-    [
-      'acquire.minimum_bytes',
-      s => s.acquire({ grantId: '1', orderCounts: [1], minimumBytes: max }),
-      'INVALID_ARGUMENT',
-    ],
-    [
-      'acquire.wait_ms',
-      s => s.acquire({ grantId: '1', orderCounts: [1], waitMs: 2 ** 32 - 1 }),
-      'INVALID_ARGUMENT',
-    ],
-    ['return.extent_ids', s => s.giveBack([max]), 'EXTENT_UNKNOWN'],
-    [
-      'place.cache_id',
-      s => s.placeCache({ cacheId: max, actualBaseAddress: '0' }),
-      'CACHE_UNKNOWN',
-    ],
-    ['destroy.cache_id', s => s.destroyCache('0'), 'CACHE_UNKNOWN'],
-    [
-      'adopt.extent_orders, too few',
-      s => s.adopt({ extentIds: ['1', '2'], extentOrders: [0] }),
-      'INVALID_ARGUMENT',
-    ],
-    [
-      'adopt.extent_orders, too large',
-      s => s.adopt({ extentIds: ['1'], extentOrders: [10] }),
-      'INVALID_ARGUMENT',
-    ],
-    [
-      'adopt.extent_ids, zero',
-      s => s.adopt({ extentIds: ['0'], extentOrders: [0] }),
-      'INVALID_ARGUMENT',
-    ],
-    [
-      'adopt.extent_ids, twice',
-      s => s.adopt({ extentIds: ['1', '1'], extentOrders: [0, 0] }),
-      'INVALID_ARGUMENT',
-    ],
-  ])('%s is refused and changes nothing', async (_, send, code) => {
-    const session = open();
-    const error = await refusal(send(session));
-    expect(error.code).toBe(code);
-    expect(error.message.length).toBeGreaterThan(10);
-    expect(await session.pool()).toMatchObject({
-      usedBytes: '0',
-      cacheCount: 0,
-      waitingGrantCount: 0,
-    });
   });
 });
 

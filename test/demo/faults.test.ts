@@ -7,7 +7,7 @@ import type { EngineCache } from '../../bench/demo/cache.js';
 import { type DemoDaemon, startDaemon } from '../../bench/demo/daemon.js';
 import { Engine } from '../../bench/demo/engine.js';
 import { type DemoGeometry, presets } from '../../bench/demo/geometry.js';
-import { findLeaks, takeBaseline } from '../../bench/demo/leaks.js';
+import { LeakWatch } from '../../bench/demo/leaks.js';
 import { Pattern } from '../../bench/demo/pattern.js';
 import { engineCache } from '../../bench/demo/rows.js';
 import { lengthOf } from '../../bench/demo/scheduler.js';
@@ -100,23 +100,26 @@ describe('a replay', () => {
 
 describe('the count of leaks', () => {
   it('sees memory that a session still holds', { timeout: START_MS }, async () => {
-    const before = await takeBaseline(daemon);
-    const slot = await cache.allocate(900);
+    const watch = new LeakWatch(daemon);
+    await watch.begin();
     const other = await connect({ socketDirectory: daemon.socketDirectory });
     const leaky = await other.createCache({ layers: 2, kvHeads: 2, headDim: 64, dtype: 'bf16', slots: 1, maxTokens: 4096 });
     await leaky.allocate(4096);
-    const leaks = await findLeaks(daemon, before, other.id);
+    const leaks = await watch.find(other.id, 0);
     expect(leaks.extents).toBeGreaterThan(0);
     expect(leaks.bytes).toBeGreaterThanOrEqual(4 * 1024 * 1024);
-    cache.free(slot);
     await other.close();
+    expect(await watch.find(other.id)).toEqual({ extents: 0, bytes: 0, fds: 0 });
+    watch.close();
   });
 
   it('sees a file left open', { timeout: START_MS }, async () => {
-    const before = await takeBaseline(daemon);
-    const fd = openSync('/dev/null', 'r');
-    expect((await findLeaks(daemon, before, session.id)).fds).toBe(1);
+    const watch = new LeakWatch(daemon);
+    await watch.begin();
+    const fd = openSync('/proc/self/status', 'r');
+    expect((await watch.find(session.id, 0)).fds).toBe(1);
     closeSync(fd);
-    expect((await findLeaks(daemon, before, session.id)).fds).toBe(0);
+    expect((await watch.find(session.id)).fds).toBe(0);
+    watch.close();
   });
 });

@@ -20,9 +20,49 @@ void limitFiles(rlim_t count) {
   if (::setrlimit(RLIMIT_NOFILE, &limit) != 0) throw Failure("setrlimit failed");
 }
 
+// The type check of the undefined-behaviour sanitizer opens a pipe to look at an object, and takes
+// a good one for a bad one if it cannot.
+void skipIfChecksNeedDescriptors() {
+#ifdef __SANITIZE_ADDRESS__
+  throw Skip("an error is thrown while no descriptor is left, which the sanitizer cannot check");
+#endif
+}
+
+// Imports without keeping a descriptor, as the cuda backend does.
+class Thrifty : public ForwardingDevice {
+ public:
+  using ForwardingDevice::ForwardingDevice;
+  Handle importHandle(int fd, std::uint64_t) override { return static_cast<Handle>(fd) + 1; }
+  void release(Handle) override {}
+};
+
 }  // namespace
 
+KV_TEST("channel: descriptors that the file table has no room for are a short answer") {
+  Child child([](const std::string& path) {
+    Holder holder(std::make_shared<Thrifty>(openHost()), path);
+    const std::size_t fdsBefore = openFds() - 1;  // less the one that counted
+    limitFiles(fdsBefore + 20);
+    const auto granted = holder.awaitGranted();
+    const bool cut = !granted.failure.empty() && granted.imported == holder.extents().size();
+    return cut && openFds() - 1 == fdsBefore ? static_cast<int>(granted.imported) : 200;
+  });
+  const auto device = std::make_shared<HandleCount>(openHost());
+  Daemon daemon(device);
+  child.start(daemon.path());
+  const ConnectionId id = daemon.connection();
+  std::this_thread::sleep_for(std::chrono::milliseconds(200));
+  const auto outcome = daemon.grantNow(id, 1, 100);
+  KV_CHECK(outcome.failed);
+  KV_CHECK_EQ(outcome.failureCode, "DEVICE_FAILED");
+  // About twenty: the limit is on numbers, and there may be gaps among those in use.
+  KV_CHECK(outcome.importedCount >= 20 && outcome.importedCount < 30);
+  KV_CHECK_EQ(child.wait(), static_cast<int>(outcome.importedCount));
+  eventually("no handle", [&] { return device->live() == 0; });
+}
+
 KV_TEST("channel: a client whose file table is full answers short and leaks nothing") {
+  skipIfChecksNeedDescriptors();
   Child child([](const std::string& path) {
     const auto device = openHost();
     Holder holder(device, path);
@@ -88,6 +128,7 @@ KV_TEST("channel: a daemon with few descriptors sends smaller messages") {
 }
 
 KV_TEST("channel: connections that no descriptor is left for are turned away, not spun on") {
+  skipIfChecksNeedDescriptors();
   Child child([](const std::string&) {
     Daemon daemon(openHost());
     Holder good(openHost(), daemon.path());

@@ -45,7 +45,7 @@ class Model {
   }
   void check() {
     if (held() > kPoolPages) throw Failure("more held than the pool has");
-    rig_.session->pauseReleases();  // a still picture: the mapper goes on mapping only
+    checkBooks();
     const auto stats = cache_->stats();
     std::uint64_t live = 0, count = 0;
     for (std::uint32_t slot = 0; slot < 6; ++slot) {
@@ -57,10 +57,21 @@ class Model {
     }
     KV_CHECK_EQ(stats.liveSlots, count);
     KV_CHECK_EQ(stats.liveBytes, live);
-    rig_.session->resumeReleases();
   }
-  // Without a mapper at work, to the extent.
-  void checkBooks() { rig_.checkBooks(); }
+  // The mapper may be in the middle of something; once it rests the books add up to the extent.
+  void checkBooks() {
+    std::string last;
+    const bool right = eventually([&] {
+      try {
+        rig_.checkBooks();
+        return true;
+      } catch (const Failure& failure) {
+        last = failure.what();
+        return false;
+      }
+    });
+    if (!right) throw Failure(last);
+  }
   void verifyAll() {
     for (std::uint32_t slot = 0; slot < 6; ++slot) {
       if (lengths_[slot] > 0) verify(slot, 0, lengths_[slot]);

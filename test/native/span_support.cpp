@@ -29,6 +29,10 @@ void AuditDevice::map(Address at, Handle handle, std::uint64_t bytes) {
   ForwardingDevice::map(at, handle, bytes);
 }
 
+void AuditDevice::access(Address at, std::uint64_t bytes, Access access) {
+  if (!hollow_) ForwardingDevice::access(at, bytes, access);
+}
+
 void AuditDevice::unmap(Address at, std::uint64_t bytes) {
   ForwardingDevice::unmap(at, bytes);
   const std::lock_guard lock(mutex_);

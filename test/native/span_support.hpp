@@ -2,6 +2,7 @@
 // written down, and faults to order.
 #pragma once
 
+#include <atomic>
 #include <chrono>
 #include <condition_variable>
 #include <cstdint>
@@ -29,6 +30,7 @@ class AuditDevice : public ForwardingDevice {
   Handle create(std::uint64_t bytes) override;
   void release(Handle handle) override;
   void map(Address at, Handle handle, std::uint64_t bytes) override;
+  void access(Address at, std::uint64_t bytes, Access access) override;
   void unmap(Address at, std::uint64_t bytes) override;
   Address reserve(std::uint64_t bytes, Address wanted) override;
   void unreserve(Address base, std::uint64_t bytes) override;
@@ -37,8 +39,11 @@ class AuditDevice : public ForwardingDevice {
   std::size_t mappings() const;
   std::uint64_t mappedBytes() const;
   std::size_t reservations() const;
+  // Mappings stay inaccessible, and so cost no memory: for tests of many that touch none.
+  void keepHollow() { hollow_ = true; }
 
  private:
+  std::atomic<bool> hollow_{false};
   mutable std::mutex mutex_;
   std::set<Handle> handles_;
   std::map<Address, std::pair<Handle, std::uint64_t>> mappings_;

@@ -13,6 +13,8 @@ export interface Pool {
   readonly sessions: number;
   readonly caches: number;
   readonly waitingGrants: number;
+  /** Since the daemon started. */
+  readonly grantsMet: bigint;
 }
 
 export interface Account {
@@ -46,6 +48,7 @@ export class Admin {
       sessions: pool.sessionCount,
       caches: pool.cacheCount,
       waitingGrants: pool.waitingGrantCount,
+      grantsMet: BigInt(pool.grantedTotalCount),
     };
   }
 

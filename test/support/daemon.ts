@@ -53,15 +53,16 @@ export interface SpawnedDaemon extends TestDaemon {
   freeze(): void;
   thaw(): void;
   /** A new process on the same directory; the former must be gone. */
-  restart(): Promise<void>;
+  restart(changed?: Overrides): Promise<void>;
   openFds(): number;
 }
 
 /** A daemon in a process of its own. */
 export async function spawnDaemon(overrides: Overrides = {}): Promise<SpawnedDaemon> {
   const directory = privateDirectory();
-  const config = JSON.stringify(settings(directory, overrides));
-  let child = await started(config);
+  const config = (changed: Overrides = {}) =>
+    JSON.stringify(settings(directory, { ...overrides, ...changed }));
+  let child = await started(config());
   const kill = () => ended(child, 'SIGKILL');
   const stop = async () => {
     // A frozen process would never see that it is to end.
@@ -77,8 +78,8 @@ export async function spawnDaemon(overrides: Overrides = {}): Promise<SpawnedDae
     kill,
     freeze: () => void child.kill('SIGSTOP'),
     thaw: () => void child.kill('SIGCONT'),
-    restart: async () => {
-      child = await started(config);
+    restart: async changed => {
+      child = await started(config(changed));
     },
     openFds: () => readdirSync(`/proc/${child.pid}/fd`).length,
     stop,

@@ -33,6 +33,8 @@ class SpanSession final : public Session {
     checkOpen();
     auto cache = std::make_shared<SpanCache>(core_, plan, options);
     core_->addCache(cache);
+    // Now there is a use for memory: the magazine may be filled.
+    core_->mapper().wake();
     return cache;
   }
 

@@ -11,6 +11,6 @@ for (let i = 0; i < 20; i++) openSession();
   device.close();
 }
 global.gc();
-await new Promise((resolve) => setTimeout(resolve, 50));
+await new Promise(resolve => setTimeout(resolve, 50));
 global.gc();
 console.log('dry');

@@ -4,7 +4,10 @@ import { native, hostDevice, openSession } from './load.mjs';
 const session = openSession();
 if (process.argv[3] === 'server') {
   const device = native.openDevice(hostDevice);
-  const server = native.listen({ device, path: process.argv[2], mode: 0o600, connectionsMax: 1, helloTimeoutMs: 100 }, () => {});
+  const server = native.listen(
+    { device, path: process.argv[2], mode: 0o600, connectionsMax: 1, helloTimeoutMs: 100 },
+    () => {},
+  );
   setTimeout(() => {
     server.close();
     console.log('closed');

@@ -10,12 +10,24 @@ export const PAGE = 2n * MIB;
 export function planOf(slotCount) {
   const slotStrideBytes = 16n * MIB;
   const totalBytes = slotStrideBytes * BigInt(slotCount);
-  return { wantedBase: 0n, totalBytes, laneCount: 1, rowBytes: 4096n, slotStrideBytes, laneStrideBytes: totalBytes, slotCount, maxTokens: 4096 };
+  return {
+    wantedBase: 0n,
+    totalBytes,
+    laneCount: 1,
+    rowBytes: 4096n,
+    slotStrideBytes,
+    laneStrideBytes: totalBytes,
+    slotCount,
+    maxTokens: 4096,
+  };
 }
 export const cacheOptions = { growth: 'geometric', lookaheadTokens: 16, overreadTokens: 0 };
 
 export function pages(count, first = 1) {
-  return [BigUint64Array.from({ length: count }, (_, i) => BigInt(first + i)), new BigUint64Array(count).fill(PAGE)];
+  return [
+    BigUint64Array.from({ length: count }, (_, i) => BigInt(first + i)),
+    new BigUint64Array(count).fill(PAGE),
+  ];
 }
 
 export function openSession(onEvent = () => {}) {
@@ -25,12 +37,15 @@ export function openSession(onEvent = () => {}) {
 /** A server that welcomes everybody, and a session connected to it with `pageCount` extents. */
 export async function openPair(path, pageCount) {
   const device = native.openDevice(hostDevice);
-  const hello = new Promise((resolve) => {
-    const server = native.listen({ device, path, mode: 0o600, connectionsMax: 8, helloTimeoutMs: 2000 }, (event) => {
-      if (event.kind !== 'hello') return;
-      server.welcome(event.peer.connection, 1n, new Uint8Array(32), '/service');
-      resolve({ server, connection: event.peer.connection });
-    });
+  const hello = new Promise(resolve => {
+    const server = native.listen(
+      { device, path, mode: 0o600, connectionsMax: 8, helloTimeoutMs: 2000 },
+      event => {
+        if (event.kind !== 'hello') return;
+        server.welcome(event.peer.connection, 1n, new Uint8Array(32), '/service');
+        resolve({ server, connection: event.peer.connection });
+      },
+    );
   });
   const session = openSession();
   await session.connect(path, 'pair', 2000);

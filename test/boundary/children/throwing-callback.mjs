@@ -2,7 +2,7 @@
 import { openSession } from './load.mjs';
 import { openPair } from './load.mjs';
 
-process.on('uncaughtException', (error) => {
+process.on('uncaughtException', error => {
   console.log(`uncaught: ${error.message}`);
   process.exit(0);
 });

@@ -1,12 +1,9 @@
 /** A serving process that allocates, grows, writes, frees and returns without end, until it is killed. */
-import { connectTo, rows, SMALL } from '../support.js';
+import { connect } from '../../../client/typescript/index.js';
+import { rows, SMALL } from '../support.js';
 
 const directory = process.argv[2] as string;
-const session = await connectTo(directory, {
-  name: 'churner',
-  lowWaterBytes: undefined,
-  grantWaitMs: 20,
-} as never);
+const session = await connect({ socketDirectory: directory, name: 'churner', grantWaitMs: 20 });
 const cache = await session.createCache({ ...SMALL, lookaheadTokens: 64 });
 const live = new Map<number, number>();
 process.send?.('ready');
