@@ -76,7 +76,7 @@ function wrapPrototype(prototype: object): void {
     const wrapped: PropertyDescriptor = { ...property };
     if (typeof property.value === 'function')
       wrapped.value = name === 'step' ? wrapStep(property.value) : wrap(property.value);
-    if (property.get) wrapped.get = wrap(property.get as Callable) as () => unknown;
+    if (property.get) wrapped.get = wrap(property.get as Callable);
     Object.defineProperty(prototype, name, wrapped);
   }
 }

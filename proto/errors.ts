@@ -138,18 +138,11 @@ export function badField(field: string, given: unknown, allowed: string): Kvspan
 }
 
 function show(value: unknown): string {
-  switch (typeof value) {
-    case 'string':
-      return JSON.stringify(value.length > 80 ? `${value.slice(0, 80)}...` : value);
-    case 'number':
-    case 'bigint':
-    case 'boolean':
-      return `${value}`;
-    case 'object':
-      return value === null ? 'null' : Object.prototype.toString.call(value);
-    case 'undefined':
-    case 'symbol':
-    case 'function':
-      return typeof value;
+  if (typeof value === 'string') {
+    return JSON.stringify(value.length > 80 ? `${value.slice(0, 80)}...` : value);
   }
+  if (typeof value === 'number' || typeof value === 'bigint' || typeof value === 'boolean')
+    return `${value}`;
+  if (value === null) return 'null';
+  return typeof value === 'object' ? Object.prototype.toString.call(value) : typeof value;
 }

@@ -158,7 +158,7 @@ const rows: Row[] = [
     'openSession',
     'options',
     { device: 'object', lowWaterBytes: 'bigint', highWaterBytes: 'bigint' },
-    bad => native.openSession({ ...sessionGood, ...bad } as never, onEvent),
+    bad => native.openSession({ ...sessionGood, ...bad }, onEvent),
   ),
   ...fields('openSession', 'options.device', device, bad =>
     native.openSession({ ...sessionGood, device: { ...hostDevice, ...bad } }, onEvent),

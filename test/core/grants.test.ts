@@ -168,7 +168,7 @@ describe('bad input is refused, names its field, and changes nothing', () => {
     hold(ledger, session, 1, 3);
     const before = snapshot(ledger);
     const error = refused('INVALID_ARGUMENT', () =>
-      ledger.requestGrant(session, { ...good, [key]: value } as never, at(0)),
+      ledger.requestGrant(session, { ...good, [key]: value }, at(0)),
     );
     expect(error.field).toBe(field);
     expect(error.message).toMatch(/allowed: /);

@@ -67,10 +67,17 @@ describe('geometries', () => {
   });
 
   it('can be spelled out, the rest as in tiny', () => {
-    expect(parseGeometry('layers=3, kvHeads=5,dtype=fp32,layout=layer-major,maxTokens=100')).toEqual({
-      ...{ layers: 3, kvHeads: 5, headDim: 64, queryHeads: 10 },
-      ...{ dtype: 'fp32', layout: 'layer-major', maxTokens: 100 },
-    });
+    expect(parseGeometry('layers=3, kvHeads=5,dtype=fp32,layout=layer-major,maxTokens=100')).toEqual(({
+	layers: 3,
+	kvHeads: 5,
+	headDim: 64,
+	queryHeads: 10,
+	...{
+		dtype: 'fp32',
+		layout: 'layer-major',
+		maxTokens: 100
+	}
+}));
   });
 
   it.each([

@@ -10,10 +10,18 @@ const TOLERANCE = 1e-5;
 /** On a machine that is busy with other things. */
 const SLOW_MS = 30_000;
 
-const plain: Shape = {
-  ...{ dtype: 'bf16', kvHeads: 2, queryHeads: 4, headDim: 64, queryCount: 1, length: 100 },
-  ...{ gapElements: 8, rowsBehind: 256 },
-};
+const plain: Shape = ({
+	dtype: 'bf16',
+	kvHeads: 2,
+	queryHeads: 4,
+	headDim: 64,
+	queryCount: 1,
+	length: 100,
+	...{
+		gapElements: 8,
+		rowsBehind: 256
+	}
+});
 
 async function errorOf({ data, kernel, reference }: Case): Promise<number> {
   const before = data.slice();

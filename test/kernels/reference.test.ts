@@ -36,17 +36,26 @@ describe('the reference', () => {
 
   it('weighs by the softmax of the scaled scores', () => {
     const rows = new Float32Array([0, 1, 2, 0]);
-    const [answer] = referenceAttention(new Uint8Array(rows.buffer), {
-      ...{ ...single, scale: 0.5, queries: new Float32Array([3]), length: 2 },
-    });
+    const [answer] = referenceAttention(new Uint8Array(rows.buffer), ({
+	...single,
+	scale: .5,
+	queries: new Float32Array([3]),
+	length: 2
+}));
     expect(answer).toBeCloseTo(1 / (1 + Math.exp(3)), 12);
   });
 
   it('lets each of several queries see up to its own token', () => {
     const rows = new Float32Array([0, 1, 0, 3, 0, 8]);
-    const answers = referenceAttention(new Uint8Array(rows.buffer), {
-      ...{ ...single, queries: new Float32Array([1, 1, 1]), length: 3 },
-    });
+    const answers = referenceAttention(new Uint8Array(rows.buffer), ({
+	...single,
+	queries: new Float32Array([
+		1,
+		1,
+		1
+	]),
+	length: 3
+}));
     expect([...answers]).toEqual([1, 2, 4]);
   });
 

@@ -54,15 +54,17 @@ KV_TEST("fast path: 256 live slots with nothing to do: no allocation, no driver 
     for (std::uint32_t i = 0; i < kSlots; ++i) lengths[i] += lengths[i] > 0;
     const auto start = std::chrono::steady_clock::now();
     const StepReport& report = cache->step(lengths.data(), kSlots);
-    us.push_back(std::chrono::duration<double, std::micro>(std::chrono::steady_clock::now() - start).count());
+    const auto took = std::chrono::steady_clock::now() - start;
+    us.push_back(std::chrono::duration<double, std::micro>(took).count());
     if (report.outcome != StepOutcome::Nothing) fail(__FILE__, __LINE__, "something was done");
   }
   KV_CHECK_EQ(allocations - before, 0u);
   KV_CHECK_EQ(driverCallsOfThisThread() - calls, 0u);
   std::sort(us.begin(), us.end());
   const StepCount own = cache->stats().steps[0];
-  std::printf("step, %u slots, nothing to do: p50 %.2f us, p99 %.2f us, p99.9 %.2f us; its own figures: p50 %llu ns, p99 %llu ns\n",
-              kSlots, us[kRounds / 2], us[kRounds * 99 / 100], us[kRounds * 999 / 1000],
+  std::printf("step, %u slots, nothing to do: p50 %.2f us, p99 %.2f us, p99.9 %.2f us; ", kSlots,
+              us[kRounds / 2], us[kRounds * 99 / 100], us[kRounds * 999 / 1000]);
+  std::printf("its own figures: p50 %llu ns, p99 %llu ns\n",
               static_cast<unsigned long long>(own.p50Ns), static_cast<unsigned long long>(own.p99Ns));
   KV_CHECK_EQ(own.count, static_cast<std::uint64_t>(kRounds));
 #if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)

@@ -205,7 +205,8 @@ KV_TEST("growth: a plan that does not add up is refused by the field at fault") 
               "plan.laneStrideBytes");
   KV_CHECK_EQ(refused([](auto& p, auto&) { p.totalBytes -= kPageBytes; }), "plan.totalBytes");
   // Products past 64 bits.
-  KV_CHECK_EQ(refused([](auto& p, auto&) { p.laneStrideBytes = ~std::uint64_t{0} / kPageBytes * kPageBytes; }),
+  constexpr std::uint64_t kHuge = ~std::uint64_t{0} / kPageBytes * kPageBytes;
+  KV_CHECK_EQ(refused([](auto& p, auto&) { p.laneStrideBytes = kHuge; }),
               "plan.totalBytes");
   KV_CHECK_EQ(refused([](auto&, auto& o) { o.overreadTokens = kOverreadTokensMax + 1; }),
               "options.overreadTokens");

@@ -14,7 +14,9 @@ constexpr CacheOptions kLookahead{Growth::Geometric, 16, 0};
 
 std::vector<std::uint64_t> pagesOf(const OrderCounts& counts) {
   std::vector<std::uint64_t> pages;
-  for (int order = 0; order <= kOrderMax; ++order) pages.insert(pages.end(), counts[order], 1u << order);
+  for (int order = 0; order <= kOrderMax; ++order) {
+    pages.insert(pages.end(), counts[order], 1u << order);
+  }
   return pages;
 }
 

@@ -51,7 +51,8 @@ class Model {
     for (std::uint32_t slot = 0; slot < 6; ++slot) {
       if (lengths_[slot] == 0) continue;
       ++count;
-      live += static_cast<std::uint64_t>(lengths_[slot]) * cache_->plan().rowBytes * cache_->plan().laneCount;
+      const CachePlan& plan = cache_->plan();
+      live += static_cast<std::uint64_t>(lengths_[slot]) * plan.rowBytes * plan.laneCount;
       KV_CHECK_EQ(cache_->length(slot), static_cast<std::uint32_t>(lengths_[slot]));
       KV_CHECK(cache_->mappedTokens(slot) >= cache_->length(slot));
     }

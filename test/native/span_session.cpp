@@ -10,7 +10,9 @@ using namespace kvspan::test;
 
 namespace {
 
-std::vector<std::uint64_t> single(std::size_t count) { return std::vector<std::uint64_t>(count, 1); }
+std::vector<std::uint64_t> single(std::size_t count) {
+  return std::vector<std::uint64_t>(count, 1);
+}
 
 std::string messageOf(const std::function<void()>& body) {
   try {
@@ -173,7 +175,7 @@ KV_TEST("span: an idle span serves the next request warm, the smallest that fits
   rig.checkBooks();
 }
 
-KV_TEST("span: slots that cannot grow keep their length and say what is missing; others have grown") {
+KV_TEST("span: slots that cannot grow keep their length and say what they need; others grow") {
   Rig rig;
   rig.add(single(6));
   Engine engine(rig.cache(planOf(3, 8, 16), kNoLookahead));

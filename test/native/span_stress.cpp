@@ -28,7 +28,8 @@ void engineLoop(Engine engine, std::uint64_t seed, const std::atomic<bool>& stop
         const AllocateReport report = random() % 2 ? engine.cache->allocateWarm(1 + random() % 40)
                                                    : engine.cache->allocate(1 + random() % 40);
         if (report.slot >= 0) {
-          engine.lengths[report.slot] = static_cast<std::int32_t>(engine.cache->length(report.slot));
+          const auto length = engine.cache->length(report.slot);
+          engine.lengths[report.slot] = static_cast<std::int32_t>(length);
           first[report.slot] = ++request;
           row[0] = request;
           engine.cache->write(report.slot, 0, 0, 1, 0, 8, row.data());

@@ -99,7 +99,8 @@ CachePlan planOf(std::uint32_t slots, std::uint64_t pages, std::uint32_t tokensP
 
 // The lengths of a cache, as an engine keeps them.
 struct Engine {
-  explicit Engine(std::shared_ptr<Cache> of) : cache(std::move(of)), lengths(cache->plan().slotCount) {}
+  explicit Engine(std::shared_ptr<Cache> of)
+      : cache(std::move(of)), lengths(cache->plan().slotCount) {}
   std::int32_t allocate(std::uint32_t tokens) {
     const AllocateReport report = cache->allocate(tokens);
     if (report.slot >= 0) lengths[report.slot] = static_cast<std::int32_t>(tokens);

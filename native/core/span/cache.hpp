@@ -1,9 +1,11 @@
 // One cache: its slots, and what the engine, the mapper and a reclaimer do to them.
-//   cache.cpp         its life, allocate, free, rows, figures
-//   cache_step.cpp    step
-//   cache_growth.cpp  mapping and unmapping extents of a slot
+//   cache.cpp           its life, rows, figures
+//   cache_allocate.cpp  a slot for a request, and its end
+//   cache_step.cpp      step
+//   cache_growth.cpp    mapping and unmapping extents of a slot
 #pragma once
 
+#include <array>
 #include <atomic>
 #include <cstdint>
 #include <memory>

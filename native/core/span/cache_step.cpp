@@ -90,7 +90,9 @@ bool SpanCache::flagAhead(std::uint32_t slot, std::uint32_t length) {
 void SpanCache::growAll(const std::int32_t* lengths, bool& flagged) {
   std::exception_ptr failure;
   Pages gap = 0;
-  for (const std::uint32_t slot : growing_) gap += gapOf(slot, static_cast<std::uint32_t>(lengths[slot]));
+  for (const std::uint32_t slot : growing_) {
+    gap += gapOf(slot, static_cast<std::uint32_t>(lengths[slot]));
+  }
   for (const std::uint32_t slot : growing_) {
     const auto length = static_cast<std::uint32_t>(lengths[slot]);
     gap -= std::min(gap, gapOf(slot, length));

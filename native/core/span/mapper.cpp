@@ -121,7 +121,8 @@ void Mapper::trimForRefill(bool starved, Pass& pass) {
   ExtentStore& store = core_.store();
   const std::uint64_t page = store.pageBytes();
   const std::uint64_t have = store.magazineBytes();
-  Pages want = have < options_.lowWaterBytes ? (options_.lowWaterBytes - have + page - 1) / page : 0;
+  const std::uint64_t low = options_.lowWaterBytes;
+  Pages want = have < low ? (low - have + page - 1) / page : 0;
   if (starved) {
     std::vector<LaneNeed> lanes;
     for (const auto& cache : core_.caches()) cache->starvedLanes(lanes);

@@ -110,8 +110,8 @@ struct SessionStats {
 class Session;
 
 // A KV cache: `slots` rows of reserved addresses, each mapped from its beginning as far as it has
-// grown. `step`, `free`, `announce`, `allocateWarm`, `write` and `read` are called by one thread at a
-// time (the engine's); the mapper works beside it. `allocate` is for that thread too;
+// grown. `step`, `free`, `announce`, `allocateWarm`, `write` and `read` are called by one thread at
+// a time (the engine's); the mapper works beside it. `allocate` is for that thread too;
 // `allocateUnannounced` may run on any other beside it. The rest is for any thread.
 class Cache {
  public:

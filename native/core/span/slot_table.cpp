@@ -91,7 +91,9 @@ void SlotTable::begin(std::uint32_t slot, std::uint32_t tokens) {
 void SlotTable::publishAs(std::uint32_t slot, SlotState state, std::uint64_t bytesMost) {
   const Slot& cold = slots_[slot];
   std::uint32_t count = 0;
-  for (const LaneSpan& lane : cold.lanes) count += static_cast<std::uint32_t>(lane.extents().size());
+  for (const LaneSpan& lane : cold.lanes) {
+    count += static_cast<std::uint32_t>(lane.extents().size());
+  }
   extents_[slot].store(count, std::memory_order_relaxed);
   bytes_[slot].store(cold.bytes(), std::memory_order_relaxed);
   fenced_[slot].store(!cold.fences.empty(), std::memory_order_relaxed);

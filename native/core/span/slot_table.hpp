@@ -66,7 +66,9 @@ class SlotTable {
     return length_[slot].load(std::memory_order_relaxed);
   }
   // The longest length since the slot was allocated: what work under way may still touch.
-  std::uint32_t peak(std::uint32_t slot) const { return peak_[slot].load(std::memory_order_relaxed); }
+  std::uint32_t peak(std::uint32_t slot) const {
+    return peak_[slot].load(std::memory_order_relaxed);
+  }
   std::uint32_t usable(std::uint32_t slot) const {
     return usable_[slot].load(std::memory_order_acquire);
   }

@@ -1,0 +1,151 @@
+#include <utility>
+
+#include "base/error.hpp"
+#include "span/cache.hpp"
+
+namespace kvspan {
+
+// The smallest idle span that holds the tokens, else the largest there is, else a bare slot.
+std::int64_t SpanCache::pick(std::uint32_t tokens) const {
+  std::int64_t fits = -1, largest = -1, bare = -1;
+  for (std::uint32_t slot = 0; slot < table_.size(); ++slot) {
+    const SlotState state = table_.state(slot);
+    if (state != SlotState::Idle && state != SlotState::Never) continue;
+    const std::uint64_t bytes = table_.bytes(slot);
+    if (bytes == 0) {
+      if (bare < 0) bare = slot;
+    } else if (table_.usable(slot) >= tokens) {
+      if (fits < 0 || bytes < table_.bytes(static_cast<std::uint32_t>(fits))) fits = slot;
+    } else if (largest < 0 || bytes > table_.bytes(static_cast<std::uint32_t>(largest))) {
+      largest = slot;
+    }
+  }
+  return fits >= 0 ? fits : largest >= 0 ? largest : bare;
+}
+
+std::int64_t SpanCache::pickWarm(std::uint32_t tokens) const {
+  std::int64_t fits = -1;
+  for (std::uint32_t slot = 0; slot < table_.size(); ++slot) {
+    if (table_.state(slot) != SlotState::Idle || table_.usable(slot) < tokens) continue;
+    if (fits < 0 || table_.bytes(slot) < table_.bytes(static_cast<std::uint32_t>(fits))) {
+      fits = slot;
+    }
+  }
+  return fits;
+}
+
+AllocateReport SpanCache::allocate(std::uint32_t tokens) {
+  const AllocateReport report = allocateUnannounced(tokens);
+  if (report.slot >= 0) announce(static_cast<std::uint32_t>(report.slot));
+  return report;
+}
+
+AllocateReport SpanCache::allocateUnannounced(std::uint32_t tokens) {
+  checkOpen();
+  checkTokens(tokens);
+  for (;;) {
+    const std::int64_t picked = pick(tokens);
+    if (picked < 0) {
+      throw Error(Code::SlotsExhausted,
+                  "all " + std::to_string(table_.size()) + " slots are in use: free one first");
+    }
+    const auto slot = static_cast<std::uint32_t>(picked);
+    const std::lock_guard lock(table_[slot].mutex);
+    checkOpen();
+    const SlotState now = table_.state(slot);
+    // Another thread may have come first.
+    if (now == SlotState::Idle || now == SlotState::Never) return allocateIn(slot, tokens);
+  }
+}
+
+// Under the slot's mutex.
+AllocateReport SpanCache::allocateIn(std::uint32_t slot, std::uint32_t tokens) {
+  const SlotState before = table_.state(slot);
+  AllocateReport report;
+  report.warm = table_.usable(slot) >= tokens;
+  if (!report.warm) {
+    table_.publish(slot, SlotState::Busy);
+    bool grown = false;
+    try {
+      grown = grow(slot, tokens, 0, Reclaim::Yes);
+    } catch (...) {
+      table_.publish(slot, before);
+      core_->mapper().wake();
+      throw;
+    }
+    core_->mapper().wake();
+    if (!grown) {
+      table_.publish(slot, before);
+      report.need = missingFor(needs(slot, tokens, 0, true), core_->store().magazine());
+      return report;
+    }
+  }
+  table_[slot].promptTokens = tokens;
+  table_.publish(slot, SlotState::Ready);
+  report.slot = static_cast<std::int32_t>(slot);
+  report.mappedBytes = table_.bytes(slot);
+  return report;
+}
+
+void SpanCache::announce(std::uint32_t slot) {
+  checkOpen();
+  table_.checkIndex(slot);
+  const std::lock_guard lock(table_[slot].mutex);
+  if (table_.state(slot) != SlotState::Ready) {
+    throw Error(Code::SlotUnknown,
+                "slot " + std::to_string(slot) + " is not one that waits to be announced");
+  }
+  begin(slot, table_[slot].promptTokens);
+}
+
+// Under the slot's mutex: the request is the engine's from here on.
+void SpanCache::begin(std::uint32_t slot, std::uint32_t tokens) {
+  table_.begin(slot, tokens);
+  table_.publish(slot, SlotState::Live);
+  if (flagAhead(slot, tokens)) core_->mapper().wake();
+}
+
+AllocateReport SpanCache::allocateWarm(std::uint32_t tokens) {
+  checkOpen();
+  checkTokens(tokens);
+  AllocateReport report;
+  const std::int64_t picked = pickWarm(tokens);
+  if (picked < 0) return report;
+  const auto slot = static_cast<std::uint32_t>(picked);
+  // A slot that is being unmapped is not waited for.
+  const std::unique_lock lock(table_[slot].mutex, std::try_to_lock);
+  if (!lock || closed()) return report;
+  if (table_.state(slot) != SlotState::Idle || table_.usable(slot) < tokens) return report;
+  begin(slot, tokens);
+  report.slot = static_cast<std::int32_t>(slot);
+  report.mappedBytes = table_.bytes(slot);
+  report.warm = true;
+  return report;
+}
+
+void SpanCache::free(std::uint32_t slot, bool hasStream, Stream stream) {
+  checkOpen();
+  table_.checkIndex(slot);
+  const auto inUse = [&] {
+    const SlotState state = table_.state(slot);
+    return state == SlotState::Live || state == SlotState::Ready;
+  };
+  const std::string what = "free of slot " + std::to_string(slot);
+  if (!inUse()) table_.throwNotLive(slot, what);
+  // Before anything has changed: if the driver fails here, the slot stays live.
+  std::unique_ptr<Fence> fence = hasStream ? core_->device().fence(stream) : nullptr;
+  {
+    Slot& cold = table_[slot];
+    const std::lock_guard lock(cold.mutex);
+    checkOpen();
+    if (!inUse()) table_.throwNotLive(slot, what);
+    if (fence) cold.fences.add(stream, std::move(fence));
+    table_.end(slot);
+    table_.setFreedAt(slot, core_->nextFreeing());
+    table_.publish(slot, SlotState::Idle);
+    table_.unflag(slot);
+  }
+  core_->mapper().memoryFreed();
+}
+
+}  // namespace kvspan
