@@ -120,7 +120,8 @@ writeFileSync(
 # Runs kvspan from this folder, wherever it lies. The host's C++ runtime is used if it will do; the
 # one in runtime/ only if there is none or it is too old.
 here=$(dirname "$(readlink -f "$0")")
-export KVSPAN_ADDON="$here/lib/kvspan.node" KVSPAN_COMMIT="${commit}"
+export KVSPAN_ADDON="$here/lib/kvspan.node" KVSPAN_CLI="$here/lib/client/cli/main.js"
+export KVSPAN_COMMIT="${commit}"
 "$here/bin/node" -p 'process.dlopen({ exports: {} }, process.env.KVSPAN_ADDON)' >/dev/null 2>&1 ||
   export LD_LIBRARY_PATH="$here/runtime\${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}"
 exec "$here/bin/node" --enable-source-maps "$here/lib/client/cli/main.js" "$@"

@@ -32,12 +32,14 @@ export async function run(command, args, { show = false, env = process.env, cwd 
 /** As run, but ends this process with a sentence when the command fails. */
 export async function must(what, command, args, options = {}) {
   const { status, output } = await run(command, args, options);
-  if (status === 0) return output;
-  process.stderr.write(
-    `${output}\nkvspan: ${what} failed (${[command, ...args].join(' ')}: status ${status})\n`,
-  );
-  if (options.hint) process.stderr.write(`${options.hint}\n`);
-  process.exit(1);
+  if (status !== 0) {
+    process.stderr.write(
+      `${output}\nkvspan: ${what} failed (${[command, ...args].join(' ')}: status ${status})\n`,
+    );
+    if (options.hint) process.stderr.write(`${options.hint}\n`);
+    process.exit(1);
+  }
+  return output;
 }
 
 /** The newest modification time below the given folders and files, in ms. */

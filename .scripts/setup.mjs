@@ -33,8 +33,11 @@ export async function native(say, { tests = false } = {}) {
   const folders = ['native', 'kernels/cpu', ...(tests ? ['test/native'] : [])];
   if (mtime(binary) >= newest(folders, isNativeSource)) return;
   say(`building the native core${tests ? ' and its tests' : ''}`);
+  // The tests are always configured, since cmake-js configures a folder only once; without `tests`
+  // the addon alone is built.
   const args = ['compile', '-d', 'native', '-O', `${root}/build/native`, '--parallel', '2'];
-  await must('the native build', bin('cmake-js'), tests ? [...args, '--CDKVSPAN_TESTS=ON'] : args, {
+  const target = tests ? [] : ['--target', 'kvspan'];
+  await must('the native build', bin('cmake-js'), [...args, '--CDKVSPAN_TESTS=ON', ...target], {
     hint: COMPILER_HINT,
   });
   touch(binary);

@@ -50,7 +50,7 @@ export async function main(argv: string[], hooks: Hooks = {}): Promise<number> {
   const { quiet, ...overrides } = command.opts<Overrides & { quiet: boolean }>();
   let daemon: RunningDaemon;
   try {
-    daemon = await serve(overrides as Overrides);
+    daemon = await serve(overrides);
   } catch (error) {
     if (!(error instanceof StartupError)) throw error;
     process.stderr.write(

@@ -70,13 +70,17 @@ function wrapModule(binary: Binary): NativeModule {
   return Object.freeze(Object.fromEntries(entries)) as NativeModule;
 }
 
+/** A descriptor whose getter is a value to wrap, not a method of the descriptor. */
+type Property = Omit<PropertyDescriptor, 'get'> & { get?: Callable };
+
 function wrapPrototype(prototype: object): void {
-  for (const [name, property] of Object.entries(Object.getOwnPropertyDescriptors(prototype))) {
+  const properties: Record<string, Property> = Object.getOwnPropertyDescriptors(prototype);
+  for (const [name, property] of Object.entries(properties)) {
     if (name === 'constructor') continue;
-    const wrapped: PropertyDescriptor = { ...property };
+    const wrapped: Property = { ...property };
     if (typeof property.value === 'function')
       wrapped.value = name === 'step' ? wrapStep(property.value) : wrap(property.value);
-    if (property.get) wrapped.get = wrap(property.get as Callable);
+    if (property.get) wrapped.get = wrap(property.get);
     Object.defineProperty(prototype, name, wrapped);
   }
 }

@@ -28,15 +28,21 @@ export class Admin {
 
   constructor(socketDirectory: string) {
     const { AdminService } = loadPackage();
-    this.#client = new AdminService(`unix:${join(socketDirectory, SERVICE_SOCKET)}`, credentials.createInsecure(), {
-      'grpc.enable_channelz': 0,
-      // A private pool of connections: closing this client closes its socket.
-      'grpc.use_local_subchannel_pool': 1,
-    });
+    this.#client = new AdminService(
+      `unix:${join(socketDirectory, SERVICE_SOCKET)}`,
+      credentials.createInsecure(),
+      {
+        'grpc.enable_channelz': 0,
+        // A private pool of connections: closing this client closes its socket.
+        'grpc.use_local_subchannel_pool': 1,
+      },
+    );
   }
 
   async pool(): Promise<PoolView> {
-    const pool = await this.#call<GetPoolResponse__Output>((options, done) => this.#client.getPool({}, options, done));
+    const pool = await this.#call<GetPoolResponse__Output>((options, done) =>
+      this.#client.getPool({}, options, done),
+    );
     return {
       backend: pool.device?.backend ?? '',
       deviceName: pool.device?.name ?? '',
@@ -50,7 +56,7 @@ export class Admin {
     const list = await this.#call<ListSessionsResponse__Output>((options, done) =>
       this.#client.listSessions({}, options, done),
     );
-    return list.sessions.map((session) => ({
+    return list.sessions.map(session => ({
       sessionId: decodeUint64(session.sessionId, 'session_id'),
       heldBytes: Number(decodeUint64(session.heldBytes, 'held_bytes')),
       extents: Number(decodeUint64(session.extentCount, 'extent_count')),
@@ -62,11 +68,15 @@ export class Admin {
   }
 
   #call<T>(
-    start: (options: { deadline: number }, done: (error: ServiceError | null, value?: T) => void) => void,
+    start: (
+      options: { deadline: number },
+      done: (error: ServiceError | null, value?: T) => void,
+    ) => void,
   ): Promise<T> {
     return new Promise((resolve, reject) => {
       start({ deadline: Date.now() + CALL_MS }, (error, value) => {
-        if (error !== null || value === undefined) reject(error ?? new Error('the daemon answered nothing'));
+        if (error !== null || value === undefined)
+          reject(error ?? new Error('the daemon answered nothing'));
         else resolve(value);
       });
     });

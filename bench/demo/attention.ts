@@ -38,11 +38,11 @@ export class Attention {
   }
 
   async run(running: readonly Running[], pass: number): Promise<void> {
-    const ready = running.filter((request) => !isPrefilling(request));
+    const ready = running.filter(request => !isPrefilling(request));
     this.due += ready.length;
     const chosen = this.#choose(ready);
     const layer = pass % this.#geometry.layers;
-    await Promise.all(chosen.map((request) => this.#compute(request, layer)));
+    await Promise.all(chosen.map(request => this.#compute(request, layer)));
   }
 
   /** As many as fit the pass, beginning after the last one of the pass before. */

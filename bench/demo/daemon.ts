@@ -50,20 +50,32 @@ export async function findDaemon(options: DaemonOptions): Promise<DemoDaemon> {
       return { socketDirectory: directory, pid: null, stop: async () => {} };
     }
     if (options.socketDirectory !== null) {
-      throw badField('backend', options.backend, `${pool.backend}: what the daemon at ${directory} serves`);
+      throw badField(
+        'backend',
+        options.backend,
+        `${pool.backend}: what the daemon at ${directory} serves`,
+      );
     }
   } else if (options.socketDirectory !== null) {
-    throw new KvspanError('DAEMON_UNAVAILABLE', `no daemon answers at ${directory}; start one with: kvspan serve`);
+    throw new KvspanError(
+      'DAEMON_UNAVAILABLE',
+      `no daemon answers at ${directory}; start one with: kvspan serve`,
+    );
   }
   return startDaemon(options);
 }
 
-export async function startDaemon(options: Omit<DaemonOptions, 'socketDirectory'>): Promise<DemoDaemon> {
+export async function startDaemon(
+  options: Omit<DaemonOptions, 'socketDirectory'>,
+): Promise<DemoDaemon> {
   const cli = process.env['KVSPAN_CLI'] ?? CLI_CANDIDATES.map(pathOf).find(existsSync);
-  if (cli === undefined) throw new KvspanError('DAEMON_UNAVAILABLE', 'the command line is not built: npm run build');
+  if (cli === undefined)
+    throw new KvspanError('DAEMON_UNAVAILABLE', 'the command line is not built: npm run build');
   const socketDirectory = await mkdtemp(join(tmpdir(), 'kvspan-demo-'));
   const args = [cli, 'serve', '--socket-directory', socketDirectory, '--backend', options.backend];
-  const child = spawn(process.execPath, [...args, ...options.serveArguments], { stdio: ['ignore', 'pipe', 'pipe'] });
+  const child = spawn(process.execPath, [...args, ...options.serveArguments], {
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
   const output = keepOutput(child);
   const killed = () => child.kill('SIGKILL');
   process.once('exit', killed);
@@ -91,26 +103,36 @@ function keepOutput(child: ChildProcess): () => string {
   return () => text.trim();
 }
 
-async function waitUntilServing(child: ChildProcess, directory: string, output: () => string): Promise<void> {
+async function waitUntilServing(
+  child: ChildProcess,
+  directory: string,
+  output: () => string,
+): Promise<void> {
   const until = Date.now() + START_MS;
   while (Date.now() < until && !hasEnded(child)) {
     // Without the socket a probe would only make a client wait before it tries again.
     if (existsSync(join(directory, EXTENT_SOCKET)) && (await probe(directory)) !== null) return;
     await sleep(POLL_MS);
   }
-  const what = hasEnded(child) ? `ended with status ${child.exitCode}` : `did not answer for ${START_MS} ms`;
+  const what = hasEnded(child)
+    ? `ended with status ${child.exitCode}`
+    : `did not answer for ${START_MS} ms`;
   throw new KvspanError('DAEMON_UNAVAILABLE', `the private daemon ${what}; it said:\n${output()}`);
 }
 
 async function stopChild(child: ChildProcess): Promise<void> {
   if (hasEnded(child)) return;
-  const ended = new Promise((resolve) => child.once('close', resolve));
+  const ended = new Promise(resolve => child.once('close', resolve));
   child.kill('SIGTERM');
-  const inTime = await Promise.race([ended.then(() => true), sleep(STOP_MS, false, { ref: false })]);
+  const inTime = await Promise.race([
+    ended.then(() => true),
+    sleep(STOP_MS, false, { ref: false }),
+  ]);
   if (!inTime) {
     child.kill('SIGKILL');
     await ended;
   }
 }
 
-const hasEnded = (child: ChildProcess): boolean => child.exitCode !== null || child.signalCode !== null;
+const hasEnded = (child: ChildProcess): boolean =>
+  child.exitCode !== null || child.signalCode !== null;

@@ -72,17 +72,24 @@ export class Engine {
     while (!this.scheduler.done) {
       await this.#admit();
       if (this.scheduler.running.length > 0) await this.#runPass();
-      else if (this.scheduler.nextArrivalMs > this.#nowMs) this.#nowMs = this.scheduler.nextArrivalMs;
+      else if (this.scheduler.nextArrivalMs > this.#nowMs)
+        this.#nowMs = this.scheduler.nextArrivalMs;
     }
   }
 
   async #admit(): Promise<void> {
     const { cache } = this.#options;
-    for (let next = this.scheduler.next(this.#nowMs); next !== null; next = this.scheduler.next(this.#nowMs)) {
+    for (
+      let next = this.scheduler.next(this.#nowMs);
+      next !== null;
+      next = this.scheduler.next(this.#nowMs)
+    ) {
       const alone = this.scheduler.running.length === 0;
       try {
         this.scheduler.admit(
-          await cache.allocate(next.prefillTokens, { waitMs: alone ? ALONE_WAIT_MS : REFILL_WAIT_MS }),
+          await cache.allocate(next.prefillTokens, {
+            waitMs: alone ? ALONE_WAIT_MS : REFILL_WAIT_MS,
+          }),
         );
       } catch (error) {
         if (!isMemoryShortage(error)) throw error;
@@ -99,9 +106,10 @@ export class Engine {
     const prefilled = this.#write();
     this.memory.sample(this.#options.cache, this.scheduler.running, this.#pass);
     await this.#options.attention.run(this.scheduler.running, this.#pass);
-    for (const request of [...this.scheduler.running]) {
-      if (!isPrefilling(request) && request.generated >= request.answerTokens) this.#finish(request);
-    }
+    const ended = this.scheduler.running.filter(
+      request => !isPrefilling(request) && request.generated >= request.answerTokens,
+    );
+    for (const request of ended) this.#finish(request);
     this.#nowMs += PASS_MS + prefilled * PREFILL_TOKEN_MS;
     this.#pass += 1;
   }
@@ -184,7 +192,11 @@ export class Engine {
     const { cache, pattern } = this.#options;
     const total = writtenOf(request);
     for (let first = 0; first < total; first += this.#chunkTokens) {
-      const rows = cache.readTokens(request.slot, first, Math.min(this.#chunkTokens, total - first));
+      const rows = cache.readTokens(
+        request.slot,
+        first,
+        Math.min(this.#chunkTokens, total - first),
+      );
       this.mismatches += pattern.compare(request.index, first, rows, this.#rows);
       this.bytesVerified += rows.byteLength;
     }

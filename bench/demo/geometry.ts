@@ -41,18 +41,26 @@ export function parseGeometry(text: string): DemoGeometry {
   const preset = Object.hasOwn(presets, text) ? presets[text] : undefined;
   if (preset !== undefined) return preset;
   if (!text.includes('=')) {
-    throw badField('geometry', text, `${Object.keys(presets).join(', ')}, or layers=N,kvHeads=N,...`);
+    throw badField(
+      'geometry',
+      text,
+      `${Object.keys(presets).join(', ')}, or layers=N,kvHeads=N,...`,
+    );
   }
   const given: Record<string, unknown> = {};
   for (const part of text.split(',')) {
-    const [field = '', value = ''] = part.split('=', 2).map((side) => side.trim());
+    const [field = '', value = ''] = part.split('=', 2).map(side => side.trim());
     given[field] = parseField(field, value);
   }
   const tiny = presets['tiny'] as DemoGeometry;
   const kvHeads = (given['kvHeads'] as number | undefined) ?? tiny.kvHeads;
   const geometry = { ...tiny, queryHeads: kvHeads * 2, ...given } as DemoGeometry;
   if (geometry.queryHeads % geometry.kvHeads !== 0) {
-    throw badField('geometry.queryHeads', geometry.queryHeads, `a multiple of kvHeads = ${geometry.kvHeads}`);
+    throw badField(
+      'geometry.queryHeads',
+      geometry.queryHeads,
+      `a multiple of kvHeads = ${geometry.kvHeads}`,
+    );
   }
   return geometry;
 }
@@ -68,7 +76,11 @@ function parseField(field: string, value: string): unknown {
   }
   if (field === 'dtype') return oneOf(field, value, ['bf16', 'fp32']);
   if (field === 'layout') return oneOf(field, value, ['token-major', 'layer-major']);
-  throw badField('geometry', field, `fields ${[...Object.keys(numberFields), 'dtype', 'layout'].join(', ')}`);
+  throw badField(
+    'geometry',
+    field,
+    `fields ${[...Object.keys(numberFields), 'dtype', 'layout'].join(', ')}`,
+  );
 }
 
 function oneOf(field: string, value: string, allowed: readonly string[]): string {

@@ -1,7 +1,9 @@
 /** Latencies of one kind of event: every one is kept, so that quantiles are exact. */
 
 /** Upper edges of the histogram's buckets, in microseconds; the last bucket has no edge. */
-export const HISTOGRAM_EDGES_US = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 10_000, 100_000] as const;
+export const HISTOGRAM_EDGES_US = [
+  1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 10_000, 100_000,
+] as const;
 
 export interface LatencySummary {
   readonly count: number;
@@ -36,18 +38,24 @@ export class Latencies {
   }
 
   summary(): LatencySummary {
-    const sorted = this.#values.slice(0, this.#count).sort();
+    const sorted = this.#values.subarray(0, this.#count).toSorted();
     const at = (share: number): number => {
       const rank = Math.max(0, Math.ceil(share * sorted.length) - 1);
       return Math.round((sorted[rank] ?? 0) * 1000) / 1000;
     };
-    return { count: sorted.length, p50Us: at(0.5), p99Us: at(0.99), p999Us: at(0.999), maxUs: at(1) };
+    return {
+      count: sorted.length,
+      p50Us: at(0.5),
+      p99Us: at(0.99),
+      p999Us: at(0.999),
+      maxUs: at(1),
+    };
   }
 
   histogram(): HistogramBucket[] {
-    const counts = new Array<number>(HISTOGRAM_EDGES_US.length + 1).fill(0);
+    const counts = Array.from({ length: HISTOGRAM_EDGES_US.length + 1 }, () => 0);
     for (let i = 0; i < this.#count; i++) {
-      const bucket = HISTOGRAM_EDGES_US.findIndex((edge) => this.#values[i]! <= edge);
+      const bucket = HISTOGRAM_EDGES_US.findIndex(edge => this.#values[i]! <= edge);
       counts[bucket < 0 ? HISTOGRAM_EDGES_US.length : bucket]! += 1;
     }
     return counts.map((count, index) => ({ upToUs: HISTOGRAM_EDGES_US[index] ?? null, count }));

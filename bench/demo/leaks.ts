@@ -57,7 +57,8 @@ export class LeakWatch {
         bytes: Math.max(0, now.usedBytes - before.usedBytes),
         fds: added(before.own, now.own) + added(before.daemon, now.daemon),
       };
-      if ((leaks.extents === 0 && leaks.bytes === 0 && leaks.fds === 0) || Date.now() > until) return leaks;
+      if ((leaks.extents === 0 && leaks.bytes === 0 && leaks.fds === 0) || Date.now() > until)
+        return leaks;
       await sleep(POLL_MS);
     }
   }
@@ -79,7 +80,7 @@ export class LeakWatch {
 
   async #books(sessionId: bigint | null): Promise<Pick<Baseline, 'usedBytes' | 'extents'>> {
     if (this.#daemon.pid !== null) return this.#admin.pool();
-    const session = (await this.#admin.sessions()).find((other) => other.sessionId === sessionId);
+    const session = (await this.#admin.sessions()).find(other => other.sessionId === sessionId);
     return { usedBytes: session?.heldBytes ?? 0, extents: session?.extents ?? 0 };
   }
 }

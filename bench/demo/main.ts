@@ -40,13 +40,27 @@ function createCommand(): Command {
       'Replays requests as a continuous-batching engine would, against a daemon, and checks every byte. ' +
         'Exits with 1 if a token, an answer or a leak is wrong.',
     )
-    .option('--trace <file>', 'JSON lines or CSV; without one, requests are drawn: log-normal prompts ' +
-      `(median ${prompt.median} tokens) and answers (median ${answer.median}), Poisson arrivals`)
+    .option(
+      '--trace <file>',
+      'JSON lines or CSV; without one, requests are drawn: log-normal prompts ' +
+        `(median ${prompt.median} tokens) and answers (median ${answer.median}), Poisson arrivals`,
+    )
     .option('--requests <n>', `how many (default: ${REQUESTS_DEFAULT}, or all of a trace)`)
-    .option('--geometry <shape>', `${Object.keys(presets).join(', ')}, or layers=..,kvHeads=..,headDim=..,` +
-      'queryHeads=..,dtype=bf16|fp32,layout=token-major|layer-major,maxTokens=..', 'tiny')
-    .addOption(new Option('--backend <name>', 'of the daemon').choices(['auto', 'host', 'cuda']).default('auto'))
-    .option('--socket-directory <dir>', 'of a running daemon (default: the usual one, or a private daemon)')
+    .option(
+      '--geometry <shape>',
+      `${Object.keys(presets).join(', ')}, or layers=..,kvHeads=..,headDim=..,` +
+        'queryHeads=..,dtype=bf16|fp32,layout=token-major|layer-major,maxTokens=..',
+      'tiny',
+    )
+    .addOption(
+      new Option('--backend <name>', 'of the daemon')
+        .choices(['auto', 'host', 'cuda'])
+        .default('auto'),
+    )
+    .option(
+      '--socket-directory <dir>',
+      'of a running daemon (default: the usual one, or a private daemon)',
+    )
     .option('--pool-bytes <size>', 'pool of a private daemon, as `kvspan serve --pool-bytes`')
     .option('--seed <n>', 'of everything drawn', String(SEED_DEFAULT))
     .option('--batch <n>', 'requests live at once', String(BATCH_DEFAULT))
@@ -86,7 +100,9 @@ function parseFlags(flags: Flags): DemoOptions {
     traceFile: flags.trace ?? null,
     requests:
       flags.requests === undefined
-        ? unlimited ? Number.POSITIVE_INFINITY : drawn
+        ? unlimited
+          ? Number.POSITIVE_INFINITY
+          : drawn
         : integer('--requests', flags.requests, 1, Number.MAX_SAFE_INTEGER),
     geometry: parseGeometry(flags.geometry),
     backend: flags.backend,

@@ -32,7 +32,10 @@ export class MemoryPeak {
     this.idleBytes = Number(stats.idleBytes);
     this.liveBytes = Number(stats.liveBytes);
     this.liveRequests = running.length;
-    const blocks = running.reduce((sum, request) => sum + Math.ceil(lengthOf(request) / BLOCK_TOKENS), 0);
+    const blocks = running.reduce(
+      (sum, request) => sum + Math.ceil(lengthOf(request) / BLOCK_TOKENS),
+      0,
+    );
     this.blocksBytes = blocks * BLOCK_TOKENS * this.tokenBytes;
   }
 

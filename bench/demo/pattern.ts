@@ -73,7 +73,7 @@ function drawTable(elements: number, dtype: DemoGeometry['dtype'], seed: number)
   const bytes = new Uint8Array(floats.buffer);
   if (dtype === 'fp32') return bytes;
   const words = new Uint32Array(floats.buffer);
-  const halves = Uint16Array.from(words, (word) => word >>> 16);
+  const halves = Uint16Array.from(words, word => word >>> 16);
   return new Uint8Array(halves.buffer);
 }
 

@@ -19,10 +19,14 @@ const CHECKS_WANTED = 500;
 
 export type Replayed = Omit<DemoReport, 'leaks'>;
 
-export async function replay(session: Session, options: DemoOptions, requests: readonly TraceRequest[]): Promise<Replayed> {
+export async function replay(
+  session: Session,
+  options: DemoOptions,
+  requests: readonly TraceRequest[],
+): Promise<Replayed> {
   const { geometry, seed, batchMax } = options;
   const maxTokens = geometry.maxTokens ?? longestRequest(requests);
-  const fitting = requests.filter((request) => tokensOf(request) <= maxTokens);
+  const fitting = requests.filter(request => tokensOf(request) <= maxTokens);
   const { layout, layers, kvHeads, headDim, dtype } = geometry;
   const cache = await session.createCache({
     layout,
@@ -47,7 +51,7 @@ export async function replay(session: Session, options: DemoOptions, requests: r
     cache: rows,
     pattern,
     attention,
-    onProgress: progress.update,
+    onProgress: (ended, total) => progress.update(ended, total),
   });
   const began = performance.now();
   try {
@@ -115,7 +119,11 @@ function describeRun(engine: Engine, attention: Attention, tooLong: number) {
       failed: scheduler.failed + tooLong,
       preempted: scheduler.preempted,
     },
-    tokens: { prompt: engine.promptTokens, generated: engine.generatedTokens, recomputed: engine.recomputedTokens },
+    tokens: {
+      prompt: engine.promptTokens,
+      generated: engine.generatedTokens,
+      recomputed: engine.recomputedTokens,
+    },
     steps: {
       ...steps.summary(),
       histogram: steps.histogram(),

@@ -77,14 +77,18 @@ export interface DemoReport {
 export function faults(report: DemoReport): string[] {
   const { requests, attention, leaks } = report;
   const found: string[] = [];
-  if (report.mismatches > 0) found.push(`${report.mismatches} tokens read back were not those written`);
+  if (report.mismatches > 0)
+    found.push(`${report.mismatches} tokens read back were not those written`);
   if (!(attention.maxRelativeError <= attention.tolerance)) {
-    found.push(`attention is off by ${attention.maxRelativeError}, allowed: ${attention.tolerance}`);
+    found.push(
+      `attention is off by ${attention.maxRelativeError}, allowed: ${attention.tolerance}`,
+    );
   }
   if (requests.failed > 0) found.push(`${requests.failed} requests failed`);
   const ended = requests.completed + requests.failed;
   if (ended !== requests.total) found.push(`${requests.total - ended} requests never ended`);
-  if (leaks.extents > 0 || leaks.bytes > 0) found.push(`${leaks.extents} extents, ${leaks.bytes} bytes leaked`);
+  if (leaks.extents > 0 || leaks.bytes > 0)
+    found.push(`${leaks.extents} extents, ${leaks.bytes} bytes leaked`);
   if (leaks.fds > 0) found.push(`${leaks.fds} open files leaked`);
   return found;
 }

@@ -9,11 +9,16 @@ export function engineCache(cache: Cache, geometry: DemoGeometry): EngineCache {
     tryStep: cache.tryStep.bind(cache),
     step: cache.step.bind(cache),
     free: (slot: number) => cache.free(slot),
-    attend: (layer: number, slot: number, queries: Float32Array) => cache.attend(layer, slot, queries),
+    attend: (layer: number, slot: number, queries: Float32Array) =>
+      cache.attend(layer, slot, queries),
     stats: cache.stats.bind(cache),
   };
   if (geometry.layout === 'token-major') {
-    return { ...common, writeTokens: cache.writeTokens.bind(cache), readTokens: reader(cache, geometry) };
+    return {
+      ...common,
+      writeTokens: cache.writeTokens.bind(cache),
+      readTokens: reader(cache, geometry),
+    };
   }
   return { ...common, ...layerMajorRows(cache, geometry) };
 }
@@ -29,16 +34,24 @@ function reader(cache: Cache, geometry: DemoGeometry): EngineCache['readTokens']
 }
 
 /** K and V of each layer lie apart: the rows of a token are gathered and scattered here. */
-function layerMajorRows(cache: Cache, geometry: DemoGeometry): Pick<EngineCache, 'writeTokens' | 'readTokens'> {
+function layerMajorRows(
+  cache: Cache,
+  geometry: DemoGeometry,
+): Pick<EngineCache, 'writeTokens' | 'readTokens'> {
   const width = widthBytes(geometry);
   const token = tokenBytes(geometry);
-  const parts = Array.from({ length: geometry.layers * 2 }, (_, i) => ({ layer: i >> 1, value: i % 2 === 1, at: i * width }));
+  const parts = Array.from({ length: geometry.layers * 2 }, (_, i) => ({
+    layer: i >> 1,
+    value: i % 2 === 1,
+    at: i * width,
+  }));
   return {
     writeTokens(slot, firstToken, rows) {
       const tokens = rows.byteLength / token;
       const dense = new Uint8Array(tokens * width);
       for (const { layer, value, at } of parts) {
-        for (let i = 0; i < tokens; i++) dense.set(rows.subarray(i * token + at, i * token + at + width), i * width);
+        for (let i = 0; i < tokens; i++)
+          dense.set(rows.subarray(i * token + at, i * token + at + width), i * width);
         if (value) cache.writeValue(layer, slot, firstToken, dense);
         else cache.writeKey(layer, slot, firstToken, dense);
       }
@@ -49,7 +62,8 @@ function layerMajorRows(cache: Cache, geometry: DemoGeometry): Pick<EngineCache,
         const dense = value
           ? cache.readValue(layer, slot, firstToken, tokens)
           : cache.readKey(layer, slot, firstToken, tokens);
-        for (let i = 0; i < tokens; i++) rows.set(dense.subarray(i * width, (i + 1) * width), i * token + at);
+        for (let i = 0; i < tokens; i++)
+          rows.set(dense.subarray(i * width, (i + 1) * width), i * token + at);
       }
       return rows;
     },

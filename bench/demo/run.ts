@@ -35,12 +35,18 @@ export async function runDemo(options: DemoOptions): Promise<DemoReport> {
   }
 }
 
-export async function loadRequests(options: Pick<DemoOptions, 'traceFile' | 'requests' | 'seed'>): Promise<TraceRequest[]> {
+export async function loadRequests(
+  options: Pick<DemoOptions, 'traceFile' | 'requests' | 'seed'>,
+): Promise<TraceRequest[]> {
   if (options.traceFile === null) return drawTrace(options.requests, options.seed);
   return readTrace(options.traceFile, options.requests);
 }
 
-async function runAgainst(daemon: DemoDaemon, options: DemoOptions, requests: TraceRequest[]): Promise<DemoReport> {
+async function runAgainst(
+  daemon: DemoDaemon,
+  options: DemoOptions,
+  requests: TraceRequest[],
+): Promise<DemoReport> {
   // What is opened once for a process (the addon, the device, gRPC) is opened before the baseline.
   await (await connectTo(daemon)).close();
   const watch = new LeakWatch(daemon);

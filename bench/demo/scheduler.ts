@@ -30,7 +30,8 @@ export interface Running extends Waiting {
 /** Tokens whose memory the request has now. */
 export const lengthOf = (request: Running): number => request.prefillTokens + request.generated;
 
-export const isPrefilling = (request: Running): boolean => request.prefilled < request.prefillTokens;
+export const isPrefilling = (request: Running): boolean =>
+  request.prefilled < request.prefillTokens;
 
 /** Tokens that have been written. */
 export const writtenOf = (request: Running): number => request.prefilled + request.generated;
@@ -136,7 +137,7 @@ export class Scheduler {
       prefillTokens: lengthOf(request),
       answerTokens: answerTokens - generated,
     };
-    const at = this.#waiting.findIndex((other) => other.index > index);
+    const at = this.#waiting.findIndex(other => other.index > index);
     this.#waiting.splice(at < 0 ? this.#waiting.length : at, 0, again);
   }
 }

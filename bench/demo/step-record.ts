@@ -4,7 +4,7 @@ import { type HistogramBucket, Latencies, type LatencySummary } from './latency.
 
 export class StepRecord {
   readonly #all = new Latencies();
-  readonly #by = new Map<Outcome, Latencies>(outcomes.map((outcome) => [outcome, new Latencies()]));
+  readonly #by = new Map<Outcome, Latencies>(outcomes.map(outcome => [outcome, new Latencies()]));
   #withDriverCall = 0;
 
   add(answer: StepAnswer, microseconds: number): void {
@@ -28,6 +28,8 @@ export class StepRecord {
   /** Only the outcomes that happened. */
   byOutcome(): Partial<Record<Outcome, LatencySummary>> {
     const happened = [...this.#by].filter(([, latencies]) => latencies.count > 0);
-    return Object.fromEntries(happened.map(([outcome, latencies]) => [outcome, latencies.summary()]));
+    return Object.fromEntries(
+      happened.map(([outcome, latencies]) => [outcome, latencies.summary()]),
+    );
   }
 }

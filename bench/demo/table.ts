@@ -22,10 +22,19 @@ function overview(report: DemoReport): string {
     ['device', `${report.backend}: ${report.device}`],
     ['cache', `${report.geometry.description}; ${size(report.geometry.tokenBytes)} a token`],
     ['slots', `${report.geometry.slots} of up to ${count(report.geometry.maxTokens)} tokens`],
-    ['requests', `${count(requests.completed)} of ${count(requests.total)} completed, ${requests.failed} failed, ${requests.preempted} preemptions`],
-    ['tokens', `${count(tokens.prompt)} prompt, ${count(tokens.generated)} generated, ${count(tokens.recomputed)} computed again`],
+    [
+      'requests',
+      `${count(requests.completed)} of ${count(requests.total)} completed, ${requests.failed} failed, ${requests.preempted} preemptions`,
+    ],
+    [
+      'tokens',
+      `${count(tokens.prompt)} prompt, ${count(tokens.generated)} generated, ${count(tokens.recomputed)} computed again`,
+    ],
     ['rows', `${size(bytes)} written and verified, ${report.mismatches} mismatches`],
-    ['attention', `${checked}, ${attention.checks} checked, error at most ${attention.maxRelativeError.toExponential(1)}`],
+    [
+      'attention',
+      `${checked}, ${attention.checks} checked, error at most ${attention.maxRelativeError.toExponential(1)}`,
+    ],
     ['leaks', `${leaks.extents} extents, ${leaks.bytes} bytes, ${leaks.fds} open files`],
     ['time', `${(elapsedMs / 1000).toFixed(1)} s`],
   );
@@ -39,7 +48,11 @@ function stepTable(report: DemoReport): string {
     style: { head: [], border: [] },
   });
   const row = (name: string, of: LatencySummary) =>
-    table.push([name, count(of.count), ...[of.p50Us, of.p99Us, of.p999Us, of.maxUs].map((us) => us.toFixed(1))]);
+    table.push([
+      name,
+      count(of.count),
+      ...[of.p50Us, of.p99Us, of.p999Us, of.maxUs].map(us => us.toFixed(1)),
+    ]);
   for (const outcome of outcomes) {
     const summary = report.steps.byOutcome[outcome];
     if (summary !== undefined) row(meaning[outcome], summary);
@@ -60,14 +73,25 @@ const meaning = {
 function memoryTable(report: DemoReport): string {
   const { memory } = report;
   const table = new Table({
-    head: [`memory at its peak, ${memory.peakLiveRequests} requests live`, 'bytes', 'of live tokens'],
+    head: [
+      `memory at its peak, ${memory.peakLiveRequests} requests live`,
+      'bytes',
+      'of live tokens',
+    ],
     colAligns: ['left', 'right', 'right'],
     style: { head: [], border: [] },
   });
   const row = (name: string, bytes: number) =>
-    table.push([name, size(bytes), memory.peakLiveBytes === 0 ? '' : `${(bytes / memory.peakLiveBytes).toFixed(2)} x`]);
+    table.push([
+      name,
+      size(bytes),
+      memory.peakLiveBytes === 0 ? '' : `${(bytes / memory.peakLiveBytes).toFixed(2)} x`,
+    ]);
   row('live tokens', memory.peakLiveBytes);
-  row(`behind live requests (${percent(memory.slackShare)} slack)`, memory.peakMappedBytes - memory.peakIdleBytes);
+  row(
+    `behind live requests (${percent(memory.slackShare)} slack)`,
+    memory.peakMappedBytes - memory.peakIdleBytes,
+  );
   row('mapped, with warm spans of ended requests', memory.peakMappedBytes);
   row('if in blocks of 16 tokens', memory.blocks16Bytes);
   row('if every slot were preallocated', memory.preallocatedBytes);
@@ -80,7 +104,8 @@ function memoryTable(report: DemoReport): string {
 const PAGE_BYTES = 2 * 1024 * 1024;
 
 const count = (value: number): string => value.toLocaleString('en-US');
-const percent = (share: number): string => `${(share * 100).toFixed(share > 0.99 && share < 1 ? 3 : 1)} %`;
+const percent = (share: number): string =>
+  `${(share * 100).toFixed(share > 0.99 && share < 1 ? 3 : 1)} %`;
 
 function size(bytes: number): string {
   const units = ['B', 'KiB', 'MiB', 'GiB', 'TiB'];

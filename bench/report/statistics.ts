@@ -4,7 +4,7 @@ import type { Row } from './results.js';
 /** The value below which `share` (0 .. 1) of the samples lie; nearest rank, so it is a sample. */
 export function quantile(samples: readonly number[] | Float64Array, share: number): number {
   if (samples.length === 0) throw new RangeError('quantile of no samples');
-  const sorted = Float64Array.from(samples).sort();
+  const sorted = Float64Array.from(samples).toSorted();
   const rank = Math.min(sorted.length - 1, Math.max(0, Math.ceil(share * sorted.length) - 1));
   return sorted[rank] as number;
 }

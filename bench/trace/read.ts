@@ -23,7 +23,9 @@ export async function* streamTrace(file: string): AsyncGenerator<TraceRequest> {
       const line = number === 1 ? raw.replace(/^\ufeff/, '') : raw;
       if (line.trim() === '') continue;
       if (reader === null) {
-        reader = line.trimStart().startsWith('{') ? jsonReader(file) : csvReader(file, line, number);
+        reader = line.trimStart().startsWith('{')
+          ? jsonReader(file)
+          : csvReader(file, line, number);
         if (!line.trimStart().startsWith('{')) continue;
       }
       requests += 1;
@@ -33,25 +35,33 @@ export async function* streamTrace(file: string): AsyncGenerator<TraceRequest> {
     lines.close();
     stream.destroy();
   }
-  if (requests === 0) throw badField(`${file}:${number}`, 'no request', 'a trace with at least one request');
+  if (requests === 0)
+    throw badField(`${file}:${number}`, 'no request', 'a trace with at least one request');
 }
 
 async function openTrace(file: string): ReturnType<typeof open> {
   try {
     return await open(file, 'r');
   } catch (error) {
-    throw badField('trace', file, `a file that can be read (${(error as NodeJS.ErrnoException).code})`);
+    throw badField(
+      'trace',
+      file,
+      `a file that can be read (${(error as NodeJS.ErrnoException).code})`,
+    );
   }
 }
 
 /** The first `limit` requests (all by default), by arrival. */
-export async function readTrace(file: string, limit = Number.POSITIVE_INFINITY): Promise<TraceRequest[]> {
+export async function readTrace(
+  file: string,
+  limit = Number.POSITIVE_INFINITY,
+): Promise<TraceRequest[]> {
   const requests: TraceRequest[] = [];
   for await (const request of streamTrace(file)) {
     requests.push(request);
     if (requests.length >= limit) break;
   }
-  return requests.sort((a, b) => a.arrivalMs - b.arrivalMs);
+  return requests.toSorted((a, b) => a.arrivalMs - b.arrivalMs);
 }
 
 function jsonReader(file: string): LineReader {
@@ -80,11 +90,15 @@ function parseObject(line: string, at: string): Record<string, unknown> {
 }
 
 function csvReader(file: string, header: string, headerLine: number): LineReader {
-  const names = header.split(',').map((name) => name.trim());
+  const names = header.split(',').map(name => name.trim());
   const column = (name: string): number => {
     const index = names.indexOf(name);
     if (index < 0) {
-      throw badField(`${file}:${headerLine}:${name}`, header, `JSON lines, or a CSV header with a column ${name}`);
+      throw badField(
+        `${file}:${headerLine}:${name}`,
+        header,
+        `JSON lines, or a CSV header with a column ${name}`,
+      );
     }
     return index;
   };
@@ -105,7 +119,12 @@ function csvReader(file: string, header: string, headerLine: number): LineReader
 }
 
 function tokens(value: unknown, at: string, least: number): number {
-  if (typeof value !== 'number' || !Number.isInteger(value) || value < least || value > TRACE_TOKENS_MAX) {
+  if (
+    typeof value !== 'number' ||
+    !Number.isInteger(value) ||
+    value < least ||
+    value > TRACE_TOKENS_MAX
+  ) {
     throw badField(at, value, `an integer from ${least} to ${TRACE_TOKENS_MAX}`);
   }
   return value;

@@ -21,7 +21,11 @@ export const defaultDistribution: Distribution = {
 };
 
 /** The same seed and count give the same requests. */
-export function drawTrace(count: number, seed: number, distribution = defaultDistribution): TraceRequest[] {
+export function drawTrace(
+  count: number,
+  seed: number,
+  distribution = defaultDistribution,
+): TraceRequest[] {
   const random = new Random(seed);
   const draw = (of: Distribution['prompt']): number => {
     const tokens = Math.round(of.median * Math.exp(of.sigma * random.normal()));
@@ -30,6 +34,10 @@ export function drawTrace(count: number, seed: number, distribution = defaultDis
   let arrivalMs = 0;
   return Array.from({ length: count }, () => {
     arrivalMs += random.exponential() * distribution.meanGapMs;
-    return { arrivalMs, promptTokens: draw(distribution.prompt), answerTokens: draw(distribution.answer) };
+    return {
+      arrivalMs,
+      promptTokens: draw(distribution.prompt),
+      answerTokens: draw(distribution.answer),
+    };
   });
 }

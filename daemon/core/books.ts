@@ -1,12 +1,12 @@
 import { KvspanError } from '../../proto/errors.js';
 import { audit } from './audit.js';
 import { CacheBook, cacheView } from './caches.js';
-import { checkAdopted, type AdoptedSpec, type Extent } from './extents.js';
+import { sortAdopted, type AdoptedSpec, type Extent } from './extents.js';
 import { GrantDesk } from './grant-desk.js';
 import { checkLimits } from './limits.js';
 import { Pool } from './pool.js';
 import { sessionQuota } from './quota.js';
-import { SessionTable, type Session } from './sessions.js';
+import { isLeftBehind, SessionTable, type Session } from './sessions.js';
 import {
   bytes,
   sessionId,
@@ -85,7 +85,16 @@ export class Books {
   ): CacheView {
     const session = this.table.open(id);
     this.refuseWhenDraining();
-    return cacheView(this.cacheBook.create(session, geometry, name, wantedBase));
+    const leftBehind = [...this.table].filter(other => isLeftBehind(other, session));
+    const { cache, takenFrom } = this.cacheBook.create(
+      session,
+      geometry,
+      name,
+      wantedBase,
+      leftBehind,
+    );
+    if (takenFrom !== null) this.table.forgetIfEmpty(takenFrom);
+    return cacheView(cache);
   }
 
   placeCache(id: SessionId, cache: CacheId, base: Address): void {
@@ -126,6 +135,7 @@ export class Books {
     const session = this.table.living(id);
     const extents = this.ownedOnce(session, ids);
     for (const extent of extents) this.pools.giveBack(extent);
+    this.forgetFormer(session, new Set(extents.map(extent => extent.session)));
     const returnedBytes = bytes(extents.reduce((total, extent) => total + extent.bytes, 0n));
     // The account as it is before this very return lets one of the session's own grants be met.
     const returned = { extentCount: extents.length, returnedBytes, heldBytes: session.heldBytes };
@@ -135,8 +145,12 @@ export class Books {
   adopt(id: SessionId, extents: readonly AdoptedSpec[]): Bytes {
     const session = this.table.open(id);
     this.refuseWhenDraining();
-    this.desk.checkRoomToAdopt(session, checkAdopted(this.pools.extents, extents));
-    this.pools.adopt(session, extents);
+    const adoption = sortAdopted(this.pools.extents, session, extents);
+    this.desk.checkRoomToAdopt(session, adoption);
+    const holders = new Set(adoption.moved.map(extent => extent.session));
+    this.pools.adopt(session, adoption.fresh);
+    for (const extent of adoption.moved) this.pools.move(extent, session);
+    this.forgetFormer(session, holders);
     this.desk.accountChanged(session);
     return session.heldBytes;
   }
@@ -233,6 +247,11 @@ export class Books {
       extents.add(extent);
     }
     return [...extents];
+  }
+
+  /** The sessions that these extents were of are forgotten if nothing of them is left. */
+  private forgetFormer(heir: Session, holders: ReadonlySet<Session>): void {
+    for (const holder of holders) if (holder !== heir) this.table.forgetIfEmpty(holder);
   }
 
   private view(session: Session): SessionView {

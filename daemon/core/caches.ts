@@ -8,6 +8,7 @@ import {
   address,
   cacheId,
   type Address,
+  type Bytes,
   type CacheGeometry,
   type CacheId,
   type CachePlan,
@@ -39,7 +40,18 @@ export class CacheBook {
     return this.total;
   }
 
-  create(session: Session, geometry: CacheGeometry, name: string, wanted: Address): Cache {
+  /**
+   * `leftBehind`: sessions of the same process that have ended. If one of their caches has exactly the
+   * wanted range, this is that cache again and takes the range over from it; the caller is told of
+   * the session that lost it by `takenFrom`.
+   */
+  create(
+    session: Session,
+    geometry: CacheGeometry,
+    name: string,
+    wanted: Address,
+    leftBehind: readonly Session[] = [],
+  ): { cache: Cache; takenFrom: Session | null } {
     checkGeometry(geometry);
     checkName(name);
     checkBase('wanted_base_address', wanted);
@@ -51,18 +63,20 @@ export class CacheBook {
       );
     }
     const sizes = planSizes(geometry);
-    const plan = { baseAddress: this.addresses.allocate(sizes.totalBytes, wanted), ...sizes };
+    const former = this.formerOf(session, leftBehind, wanted, sizes.totalBytes);
+    const baseAddress = former === null ? this.addresses.allocate(sizes.totalBytes, wanted) : wanted;
     const cache = {
       id: cacheId(++this.lastId),
       session,
       name,
       geometry: { ...geometry },
-      plan,
-      planned: true,
+      plan: { baseAddress, ...sizes },
+      planned: former?.planned ?? true,
     };
     session.caches.set(cache.id, cache);
     this.total += 1;
-    return cache;
+    if (former !== null) this.strike(former);
+    return { cache, takenFrom: former?.session ?? null };
   }
 
   /**
@@ -77,7 +91,14 @@ export class CacheBook {
     if (base === 0n || base + totalBytes > ADDRESS_END) {
       throw badField('actual_base_address', base, `${PAGE_BYTES}..${ADDRESS_END - totalBytes}`);
     }
-    this.checkApart(cache, base);
+    // Outside the plan nothing else keeps two caches of one session apart.
+    const other = overlapping(session, base, totalBytes, cache);
+    if (other !== null)
+      throw badField(
+        'actual_base_address',
+        base,
+        `addresses apart from those of cache ${other.id}`,
+      );
     this.vacate(cache);
     const planned = this.addresses.touches(base, totalBytes);
     if (planned && !this.addresses.isFree(base, totalBytes)) {
@@ -96,12 +117,30 @@ export class CacheBook {
   destroy(session: Session, id: CacheId): void {
     const cache = this.of(session, id);
     this.vacate(cache);
-    session.caches.delete(id);
-    this.total -= 1;
+    this.strike(cache);
   }
 
   destroyAll(session: Session): void {
     for (const id of session.caches.keys()) this.destroy(session, id);
+  }
+
+  /** The cache that had this very range before; null: none, or it would not be apart from the session's. */
+  private formerOf(
+    session: Session,
+    leftBehind: readonly Session[],
+    base: Address,
+    totalBytes: Bytes,
+  ): Cache | null {
+    if (base === 0n || overlapping(session, base, totalBytes, null) !== null) return null;
+    const caches = leftBehind.flatMap(other => [...other.caches.values()]);
+    const same = ({ plan }: Cache): boolean =>
+      plan.baseAddress === base && plan.totalBytes === totalBytes;
+    return caches.find(same) ?? null;
+  }
+
+  private strike(cache: Cache): void {
+    cache.session.caches.delete(cache.id);
+    this.total -= 1;
   }
 
   private of(session: Session, id: CacheId): Cache {
@@ -120,21 +159,21 @@ export class CacheBook {
   private vacate(cache: Cache): void {
     if (cache.planned) this.addresses.release(cache.plan.baseAddress, cache.plan.totalBytes);
   }
+}
 
-  /** Outside the plan nothing else keeps two caches of one process apart. */
-  private checkApart(cache: Cache, base: Address): void {
-    const end = base + cache.plan.totalBytes;
-    for (const other of cache.session.caches.values()) {
-      const { baseAddress, totalBytes } = other.plan;
-      if (other !== cache && base < baseAddress + totalBytes && end > baseAddress) {
-        throw badField(
-          'actual_base_address',
-          base,
-          `addresses apart from those of cache ${other.id}`,
-        );
-      }
-    }
+/** One of the session's caches, but for `except`, that has any of these addresses. */
+function overlapping(
+  session: Session,
+  base: Address,
+  totalBytes: Bytes,
+  except: Cache | null,
+): Cache | null {
+  for (const other of session.caches.values()) {
+    const { baseAddress, totalBytes: otherBytes } = other.plan;
+    const apart = base + totalBytes <= baseAddress || base >= baseAddress + otherBytes;
+    if (other !== except && !apart) return other;
   }
+  return null;
 }
 
 function checkName(name: string): void {

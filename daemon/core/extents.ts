@@ -1,5 +1,5 @@
 import { KvspanError, badField } from '../../proto/errors.js';
-import type { Session } from './sessions.js';
+import { isLeftBehind, type Session } from './sessions.js';
 import {
   EXTENT_ORDER_MAX,
   PAGE_BYTES,
@@ -27,7 +27,8 @@ export interface InFlight {
 export interface Extent {
   readonly id: ExtentId;
   readonly bytes: Bytes;
-  readonly session: Session;
+  /** Whose account it is on. */
+  session: Session;
   /** Null once its grant is settled: the daemon has no handle of it any more. */
   grant: InFlight | null;
   /** Returned while its grant was in flight: charged until the grant is settled. */
@@ -59,6 +60,10 @@ export class ExtentTable {
     return this.owned.has(id);
   }
 
+  get(id: ExtentId): Extent | undefined {
+    return this.owned.get(id);
+  }
+
   isOwnEpoch(id: ExtentId): boolean {
     return id >> COUNTER_BITS === this.epoch;
   }
@@ -80,18 +85,15 @@ export class ExtentTable {
   }
 
   /**
-   * The extent, if it is the session's to return. An id of this run that was issued and that nobody
+   * The extent, if it is the session's to return: its own, or one that its process left behind in an
+   * earlier session and has released since. An id of this run that was issued and that nobody
    * owns must have been returned: so nothing has to be remembered about the dead.
    */
   ownedBy(session: Session, id: ExtentId): Extent {
     const extent = this.owned.get(id);
     if (extent === undefined) throw this.nobodys(id);
-    if (extent.session !== session) {
-      throw new KvspanError(
-        'EXTENT_FOREIGN',
-        `extent_ids: extent ${id} is not of session ${session.id}`,
-        { field: 'extent_ids' },
-      );
+    if (extent.session !== session && !isLeftBehind(extent.session, session)) {
+      throw foreign(`extent ${id} is not of session ${session.id}`);
     }
     if (extent.returned) throw returnedBefore(id);
     return extent;
@@ -118,27 +120,72 @@ function returnedBefore(id: ExtentId): KvspanError {
   });
 }
 
+function foreign(sentence: string): KvspanError {
+  return new KvspanError('EXTENT_FOREIGN', `extent_ids: ${sentence}`, { field: 'extent_ids' });
+}
+
 export interface AdoptedSpec {
   readonly id: ExtentId;
   readonly order: number;
 }
 
-/** Throws INVALID_ARGUMENT unless these can be extents of an earlier daemon; their bytes otherwise. */
-export function checkAdopted(table: ExtentTable, specs: readonly AdoptedSpec[]): bigint {
+/** What a session takes on: extents of earlier daemons, and those its process left behind in this one. */
+export interface Adoption {
+  readonly fresh: readonly AdoptedSpec[];
+  readonly moved: readonly Extent[];
+  readonly freshBytes: bigint;
+  readonly movedBytes: bigint;
+}
+
+/**
+ * Sorts what a session wants to adopt, or throws for the first that it cannot have: EXTENT_FOREIGN if
+ * it is on the account of another process, of a session that is still open, or still in flight;
+ * INVALID_ARGUMENT if it is nobody's and cannot be of an earlier daemon, or is listed twice.
+ */
+export function sortAdopted(
+  table: ExtentTable,
+  session: Session,
+  specs: readonly AdoptedSpec[],
+): Adoption {
   const seen = new Set<ExtentId>();
-  let total = 0n;
-  for (const { id, order } of specs) {
-    if (typeof id !== 'bigint' || id <= 0n || id > UINT64_MAX)
-      throw badField('extent_ids', id, `1..${UINT64_MAX}`);
-    if (table.isOwnEpoch(id))
-      throw badField('extent_ids', id, 'extents of an earlier daemon, not of this one');
-    if (seen.has(id)) throw badField('extent_ids', id, 'each extent once');
-    if (table.has(id)) throw badField('extent_ids', id, 'extents that no session has adopted yet');
-    if (!Number.isInteger(order) || order < 0 || order > EXTENT_ORDER_MAX) {
-      throw badField('extent_orders', order, `an integer of 0..${EXTENT_ORDER_MAX}`);
+  const fresh: AdoptedSpec[] = [];
+  const moved: Extent[] = [];
+  let [freshBytes, movedBytes] = [0n, 0n];
+  for (const spec of specs) {
+    checkSpec(spec);
+    if (seen.has(spec.id)) throw badField('extent_ids', spec.id, 'each extent once');
+    seen.add(spec.id);
+    const extent = table.get(spec.id);
+    if (extent === undefined) {
+      if (table.isOwnEpoch(spec.id))
+        throw badField('extent_ids', spec.id, 'extents of an earlier daemon, or that are held');
+      fresh.push(spec);
+      freshBytes += orderBytes(spec.order);
+    } else {
+      checkMovable(extent, session, spec.order);
+      moved.push(extent);
+      movedBytes += extent.bytes;
     }
-    seen.add(id);
-    total += orderBytes(order);
   }
-  return total;
+  return { fresh, moved, freshBytes, movedBytes };
+}
+
+function checkSpec({ id, order }: AdoptedSpec): void {
+  if (typeof id !== 'bigint' || id <= 0n || id > UINT64_MAX)
+    throw badField('extent_ids', id, `1..${UINT64_MAX}`);
+  if (!Number.isInteger(order) || order < 0 || order > EXTENT_ORDER_MAX)
+    throw badField('extent_orders', order, `an integer of 0..${EXTENT_ORDER_MAX}`);
+}
+
+function checkMovable(extent: Extent, session: Session, order: number): void {
+  const { id, session: holder } = extent;
+  if (holder === session)
+    throw badField('extent_ids', id, 'extents that the session does not have yet');
+  if (!isLeftBehind(holder, session))
+    throw foreign(`extent ${id} is of another session, which its process has not left behind`);
+  // Whether it has arrived is not known yet; once it is, it may be asked for again.
+  if (extent.grant !== null)
+    throw foreign(`extent ${id} is still in flight of session ${holder.id}`);
+  if (orderBytes(order) !== extent.bytes)
+    throw badField('extent_orders', order, `the order of extent ${id}, which has ${extent.bytes} bytes`);
 }

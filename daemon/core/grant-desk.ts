@@ -1,4 +1,5 @@
 import { KvspanError, badField, type Holder } from '../../proto/errors.js';
+import type { Adoption } from './extents.js';
 import { checkGrantRequest, fit, type GrantOrder } from './grants.js';
 import { integerField } from './limits.js';
 import type { Pool } from './pool.js';
@@ -72,10 +73,11 @@ export class GrantDesk {
   }
 
   /**
-   * Throws unless the session may hold, and the pool has, this much more. If a grant of the session
-   * waits for nothing but the pool, what it needs of the quota is spoken for: it would lose its turn.
+   * Throws unless the session may hold this much more, and the pool has what of it is fresh; what
+   * moves from another account is in use already. If a grant of the session waits for nothing but the pool, what it needs of the quota is spoken for: it would lose its turn.
    */
-  checkRoomToAdopt(session: Session, wantedBytes: bigint): void {
+  checkRoomToAdopt(session: Session, { freshBytes, movedBytes }: Adoption): void {
+    const wantedBytes = freshBytes + movedBytes;
     const left = this.quota.leftBytes(session) - wantedBytes;
     const first = session.waiting[0]?.order;
     const spokenFor = first !== undefined && this.quotaFit(session, first) !== null;
@@ -87,8 +89,8 @@ export class GrantDesk {
         spokenFor ? 'a grant of the session waits' : '',
       );
     }
-    if (wantedBytes > this.pool.freeBytes)
-      throw this.shortage(session, 'POOL_EXHAUSTED', wantedBytes, '');
+    if (freshBytes > this.pool.freeBytes)
+      throw this.shortage(session, 'POOL_EXHAUSTED', freshBytes, '');
   }
 
   reclaimReported(session: Session, reclaim: bigint): void {

@@ -33,6 +33,7 @@ export type { KvspanError } from '../../proto/errors.js';
 export interface Ledger {
   openSession(peer: Peer, now: Instant): SessionId;
 
+  /** At `wantedBase` also if a session that the same process left behind has exactly that range. */
   createCache(
     session: SessionId,
     geometry: CacheGeometry,
@@ -52,12 +53,17 @@ export interface Ledger {
   ): { readonly cancelled: boolean; readonly effects: Effect[] };
   /** The device and the channel are done with a grant: `importedCount` extents, from the first, arrived. */
   grantSettled(session: SessionId, grant: GrantId, importedCount: number, now: Instant): Effect[];
+  /** The session's own, or of a session that the same process left behind. */
   returnExtents(
     session: SessionId,
     extents: readonly ExtentId[],
     now: Instant,
   ): { readonly returned: Returned; readonly effects: Effect[] };
-  /** Extents of an earlier daemon that this session's client still holds. */
+  /**
+   * Extents that this session's client holds already: of an earlier daemon, which are charged, or on
+   * the account of a session that the same process (pid and uid) left behind, from which they move.
+   * All or none. A session left behind that has nothing any more is forgotten.
+   */
   adopt(session: SessionId, extents: readonly AdoptedSpec[]): Bytes;
 
   /**

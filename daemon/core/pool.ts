@@ -67,6 +67,16 @@ export class Pool {
     }
   }
 
+  /** From the account it is on to the session's; the pool itself has neither more nor less in use. */
+  move(extent: Extent, to: Session): void {
+    const { session: from, bytes: size } = extent;
+    from.extents.delete(extent);
+    from.heldBytes = bytes(from.heldBytes - size);
+    extent.session = to;
+    to.extents.add(extent);
+    to.heldBytes = bytes(to.heldBytes + size);
+  }
+
   /**
    * The daemon's handles of a grant are closed. Free are: what did not arrive, what was returned in
    * the meantime, and, if its process is gone, everything.

@@ -28,6 +28,16 @@ export interface Session {
   askedBack: AskedBack | null;
 }
 
+/**
+ * True if `other` is what the session's own process left behind when an earlier connection ended.
+ * Its pid cannot be another process's by now: the exit of the one that had it would have been told.
+ */
+export function isLeftBehind(other: Session, by: Session): boolean {
+  return (
+    other.state === 'lingering' && other.peer.pid === by.peer.pid && other.peer.uid === by.peer.uid
+  );
+}
+
 /** The sessions by id, in the order of opening. */
 export class SessionTable {
   private readonly byId = new Map<SessionId, Session>();
@@ -44,9 +54,11 @@ export class SessionTable {
     this.byId.set(session.id, session);
   }
 
-  /** An account with nothing left on it, of a process that is gone, is closed. */
+  /** An account with nothing left on it, of a connection that is gone, is closed. */
   forgetIfEmpty(session: Session): void {
-    if (session.state === 'exited' && session.inFlight.size === 0) this.byId.delete(session.id);
+    const { state, extents, inFlight, caches } = session;
+    const left = state === 'exited' ? inFlight.size : extents.size + inFlight.size + caches.size;
+    if (state !== 'open' && left === 0) this.byId.delete(session.id);
   }
 
   any(id: SessionId): Session {

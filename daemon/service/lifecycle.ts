@@ -108,7 +108,10 @@ export class Lifecycle {
   }
 
   private forget(session: Session): void {
-    this.ports.effects.run(this.ports.ledger.sessionExited(session.id, this.ports.clock.now()));
+    const { ledger, effects, clock } = this.ports;
+    // A later session of the process may have taken all of it over: then the ledger has forgotten it.
+    if (!ledger.sessions().some(({ id }) => id === session.id)) return;
+    effects.run(ledger.sessionExited(session.id, clock.now()));
     session.log.info({}, 'session ended, its memory is free');
   }
 }

@@ -162,7 +162,7 @@ function adopt(
   const heldBytes = ledger.adopt(session.id, extents);
   session.log.info(
     { extents: extents.length, bytes: heldBytes },
-    'extents of an earlier daemon adopted',
+    'extents of an earlier session adopted',
   );
   return { heldBytes: encodeUint64(heldBytes, 'held_bytes') };
 }

@@ -78,13 +78,13 @@ function attendOne(
     for (let d = 0; d < headDim; d++) out[d]! += weight * element(from + d * width);
     total += weight;
   }
-  return out.map((value) => value / total);
+  return out.map(value => value / total);
 }
 
 function elementReader(data: Uint8Array, dtype: 'bf16' | 'fp32'): (at: number) => number {
-  if (dtype === 'bf16') return (at) => bf16Values[data[at]! | (data[at + 1]! << 8)]!;
+  if (dtype === 'bf16') return at => bf16Values[data[at]! | (data[at + 1]! << 8)]!;
   const view = new DataView(data.buffer, data.byteOffset, data.byteLength);
-  return (at) => view.getFloat32(at, true);
+  return at => view.getFloat32(at, true);
 }
 
 /**

@@ -6,7 +6,6 @@
 
 #include "cache.hpp"
 #include "classes.hpp"
-#include "device/counting_device.hpp"
 #include "marshal.hpp"
 #include "promise.hpp"
 #include "session_core.hpp"
@@ -215,7 +214,7 @@ Napi::Value openSession(const Napi::CallbackInfo& info) {
   options.highWaterBytes = fields.uint64("highWaterBytes");
   const auto onEvent = toFunction(info[1], "onEvent");
 
-  auto device = countCalls(kvspan::openDevice(deviceOptions));
+  auto device = kvspan::openDevice(deviceOptions);
   auto dispatcher = Dispatcher::create(info.Env(), "kvspan session", onEvent);
   try {
     auto core = std::make_shared<SessionCore>(std::move(device), options, dispatcher);

@@ -2,6 +2,7 @@
  * Every argument of the native surface, each with values of wrong types and out of range: all are
  * refused by an INVALID_ARGUMENT that names the argument's path, and change nothing.
  */
+import { inspect } from 'node:util';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { KvspanError } from '../../proto/errors.js';
 import { loadNative, type NativeModule } from '../../native/index.js';
@@ -292,7 +293,7 @@ describe('a bad argument is refused by its path', () => {
     async (_call, path, row) => {
       for (const bad of badValues[row.kind]) {
         const error = await refusal(row, bad);
-        expect(error, `${path} = ${String(bad)}`).toBeInstanceOf(KvspanError);
+        expect(error, `${path} = ${inspect(bad)}`).toBeInstanceOf(KvspanError);
         expect(error).toMatchObject({ code: 'INVALID_ARGUMENT', field: path });
         expect((error as KvspanError).message).toContain(`${path}: got `);
         expect((error as KvspanError).message).toContain('allowed: ');

@@ -93,7 +93,7 @@ describe('a cache', () => {
     ['a name with a line feed', 'name', { name: 'a\nb' }],
     ['a name that is not ASCII', 'name', { name: 'modèle' }],
     ['a wanted base within a page', 'wanted_base_address', { base: PLAN_BASE + 4096n }],
-    ['a negative wanted base', 'wanted_base_address', { base: -pages(1) }],
+    ['a negative wanted base', 'wanted_base_address', { base: 0n - pages(1) }],
     ['a wanted base that is no bigint', 'wanted_base_address', { base: 0 }],
     ['a bad geometry', 'geometry.slots_count', { slots: 0 }],
   ])(

@@ -104,9 +104,7 @@ describe('a bad geometry names its field and what is allowed', () => {
   );
 
   test.each(rows)('$key = $value', ({ key, field, allowed, value }) => {
-    const error = refused('INVALID_ARGUMENT', () =>
-      checkGeometry({ ...llama, [key]: value }),
-    );
+    const error = refused('INVALID_ARGUMENT', () => checkGeometry({ ...llama, [key]: value }));
     expect(error.field).toBe(field);
     expect(error.message).toContain(allowed);
   });

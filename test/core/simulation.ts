@@ -8,9 +8,19 @@ import {
   type Effect,
   type Limits,
 } from '../../daemon/core/types.js';
+import { answerOf, effectsOf, fail, outcome, same, tell, toBytes } from './compare.js';
 import { Prng } from './prng.js';
-import { ModelRefusal, ReferenceModel, type ModelSession } from './reference-model.js';
-import { PLAN_BASE, at, pages, peer, smallGeometry, smallLimits } from './support.js';
+import { ModelRefusal, ReferenceModel } from './reference-model.js';
+import {
+  checkAddresses,
+  checkEmpty,
+  checkNextExpiry,
+  checkReclaim,
+  checkViews,
+  stateOf,
+} from './simulation-checks.js';
+import { drawLimits, drawRequest, drawReturned, modelLimits } from './simulation-draws.js';
+import { at, pages, peer, smallGeometry } from './support.js';
 
 /** How many of the last operations a failure tells. */
 const TOLD_OPS = 12;
@@ -55,23 +65,11 @@ export class Simulation {
 
   constructor(private readonly options: SimulationOptions) {
     this.prng = new Prng(options.seed);
-    this.limits = this.drawLimits();
+    this.limits = drawLimits(this.prng);
     const epoch = BigInt(this.prng.between(1, 2 ** 24 - 1));
     const ledger = createLedger(this.limits, { epoch });
     this.ledger = options.wrap?.(ledger) ?? ledger;
-    const { limits } = this;
-    this.model = new ReferenceModel({
-      poolPages: Number(limits.poolBytes / pages(1)),
-      sessionPages: Number(limits.sessionLimitBytes / pages(1)),
-      sessionsMax: limits.sessionsMax,
-      cachesMax: limits.cachesPerSessionMax,
-      inFlightMax: limits.grantsInFlightMax,
-      extentsMax: limits.extentsPerGrantMax,
-      waitMsMax: limits.grantWaitMsMax,
-      epoch,
-      planBasePage: Number(limits.addressPlanBase / pages(1)),
-      planPages: Number(limits.addressPlanBytes / pages(1)),
-    });
+    this.model = new ReferenceModel(modelLimits(this.limits, epoch));
   }
 
   run(): SimulationResult {
@@ -91,20 +89,6 @@ export class Simulation {
       Error.stackTraceLimit = stackTraceLimit;
     }
     return { operations: this.count, seen: this.seen };
-  }
-
-  private drawLimits(): Limits {
-    const pool = this.prng.between(8, 64);
-    return smallLimits({
-      poolBytes: pages(pool),
-      sessionLimitBytes: pages(this.prng.between(4, pool + 8)),
-      sessionsMax: this.prng.between(2, 6),
-      cachesPerSessionMax: 3,
-      grantsInFlightMax: this.prng.between(1, 5),
-      extentsPerGrantMax: this.prng.between(1, 12),
-      grantWaitMsMax: 2_000,
-      addressPlanBytes: pages(this.prng.between(4, 24)),
-    });
   }
 
   private step(): void {
@@ -137,40 +121,20 @@ export class Simulation {
       ? this.prng.pick([...this.model.flights, ...this.model.waiting])
       : undefined;
     const grant = duplicate?.grant ?? (this.prng.chance(0.005) ? 0n : (this.grantIds += 1n));
-    const counts = this.drawCounts();
-    const pieces = counts.flatMap((count, order) =>
-      Array.from({ length: count }, () => 2 ** order),
+    const { counts, pieces, minimum, waitMs } = drawRequest(
+      this.prng,
+      this.limits.extentsPerGrantMax,
     );
-    const asked = pieces.reduce((sum, piece) => sum + piece, 0);
-    const minimum = this.prng.chance(0.5)
-      ? 0
-      : this.prng.between(1, asked + (this.prng.chance(0.02) ? 1 : 0));
-    const waitMs = this.prng.chance(0.3)
-      ? 0
-      : this.prng.between(1, this.prng.chance(0.02) ? 3_000 : 2_000);
     const asking = { grant: grantId(grant), counts, minimumBytes: pages(minimum), waitMs };
     this.unanswered.add(`${session} ${grant} ${this.count}`);
     const before = this.model.waiting.length;
     const done = this.apply(
-      `request ${session} ${grant} [${counts}] >= ${minimum} within ${waitMs} ms`,
+      `request ${session} ${grant} [${counts.join(',')}] >= ${minimum} within ${waitMs} ms`,
       () => this.ledger.requestGrant(sessionId(session), asking, at(this.now)),
       () => this.model.request(session, grant, pieces, minimum, waitMs, this.now),
     );
     if (!done) this.unanswered.delete(`${session} ${grant} ${this.count}`);
     if (this.model.waiting.length > before) this.note('queued');
-  }
-
-  /** Mostly as many extents as one grant may have. */
-  private drawCounts(): number[] {
-    const counts = Array.from({ length: this.prng.between(1, 5) }, () => 0);
-    const extents = this.prng.chance(0.02)
-      ? this.prng.below(20)
-      : this.prng.between(1, this.limits.extentsPerGrantMax);
-    for (let i = 0; i < extents; i += 1) {
-      const order = this.prng.below(counts.length);
-      counts[order] = (counts[order] ?? 0) + 1;
-    }
-    return counts;
   }
 
   private cancel(): void {
@@ -199,27 +163,13 @@ export class Simulation {
 
   private giveBack(): void {
     const session = this.anySession();
-    const mine = this.model.extents
-      .filter(extent => extent.session === session && !extent.returned)
-      .map(({ id }) => id);
-    const ids = mine.filter(() => this.prng.chance(0.4));
-    // Of somebody else, returned before, twice, never granted.
-    if (this.prng.chance(0.1)) {
-      const strange = [
-        this.prng.pick(this.model.extents)?.id,
-        this.prng.pick(this.returned),
-        ids[0],
-        1n,
-        this.model.limits.epoch << 40n,
-      ];
-      ids.push(this.prng.pick(strange) ?? 5n);
-    }
+    const ids = drawReturned(this.prng, this.model, session, this.returned);
     this.give(session, ids);
   }
 
   private give(session: bigint, ids: readonly bigint[]): void {
     const done = this.apply(
-      `return ${session} [${ids}]`,
+      `return ${session} [${ids.join(',')}]`,
       () => this.ledger.returnExtents(sessionId(session), ids.map(extentId), at(this.now)),
       () => this.model.give(session, ids),
     );
@@ -234,7 +184,7 @@ export class Simulation {
       return { id: (epoch << 40n) | BigInt(this.prng.between(1, 400)), order: this.prng.below(3) };
     });
     this.apply(
-      `adopt ${session} [${specs.map(({ id, order }) => `${id}/${order}`)}]`,
+      `adopt ${session} [${specs.map(({ id, order }) => `${id}/${order}`).join(',')}]`,
       () =>
         this.ledger.adopt(
           sessionId(session),
@@ -260,7 +210,7 @@ export class Simulation {
 
   private reportReclaim(): void {
     const asked = this.prng.pick([...this.askedBack]);
-    if (asked === undefined || this.stateOf(asked[0]) !== 'open') return;
+    if (asked === undefined || stateOf(this.model, asked[0]) !== 'open') return;
     const [session, { id }] = asked;
     this.askedBack.delete(session);
     this.apply(
@@ -343,7 +293,10 @@ export class Simulation {
     same('answer', answerOf(got.value), answerOf(toBytes(expected.value)));
     this.answered(effects);
     this.checkReclaims(effects);
-    this.checkViews();
+    checkNextExpiry(this.ledger, this.model);
+    checkViews(this.ledger, this.model);
+    if (/ (create|place|destroy|exit) /.test(this.lastOps.at(-1) ?? ''))
+      checkAddresses(this.ledger, this.model, this.limits.addressPlanBytes);
     return got.refused === null;
   }
 
@@ -362,101 +315,13 @@ export class Simulation {
   }
 
   private checkReclaims(effects: readonly Effect[]): void {
-    const asked = effects.filter(effect => effect.kind === 'reclaim');
-    const head = asked.length > 0 ? this.model.poolHead() : null;
-    for (const effect of asked) {
-      const { session, reclaim, wantedBytes, deadline } = effect;
-      const before = this.askedBack.get(session);
-      if (before !== undefined && before.deadline > this.now)
-        fail(`session ${session} is asked twice at once`);
-      if (this.stateOf(session) !== 'open') fail(`session ${session} is asked, but not connected`);
-      if (head === null || head.session === session)
-        fail(`session ${session} is asked, but nobody else waits`);
-      if (
-        wantedBytes <= 0n ||
-        wantedBytes % pages(1) !== 0n ||
-        wantedBytes > pages(this.model.held(session))
-      ) {
-        fail(`session ${session} is asked for ${wantedBytes} bytes`);
-      }
-      if (deadline <= this.now) fail(`session ${session} is asked until ${deadline}`);
+    for (const effect of effects) {
+      if (effect.kind !== 'reclaim') continue;
+      const { session, reclaim, deadline } = effect;
+      const before = this.askedBack.get(session)?.deadline ?? null;
+      checkReclaim(effect, this.model, before, this.now);
       this.askedBack.set(session, { id: reclaim, deadline });
     }
-    // Who waits for the pool is looked at again: nothing depends on one message being answered.
-    const next = this.ledger.nextExpiry();
-    const first = Math.min(...this.model.waiting.map(waiter => waiter.deadline));
-    if (this.model.waiting.length > 0 ? next === null || next > first : next !== null)
-      fail(`next expiry is ${next}, should be by ${first}`);
-  }
-
-  /** What the ledger shows is what the model counts from nothing. */
-  private checkViews(): void {
-    const { model } = this;
-    const pool = this.ledger.pool();
-    const used = model.used();
-    if (used > model.limits.poolPages) fail(`the model itself has ${used} pages in use`);
-    const shown = [
-      pool.usedBytes,
-      pool.freeBytes,
-      pool.extentCount,
-      pool.sessionCount,
-      pool.cacheCount,
-      pool.waitingGrantCount,
-    ];
-    const counted = [
-      pages(used),
-      pages(model.free()),
-      model.extents.length,
-      model.sessions.length,
-      model.caches.length,
-      model.waiting.length,
-    ];
-    same('pool', shown.join(' '), counted.join(' '));
-    const views = this.ledger.sessions();
-    same(
-      'sessions',
-      views.map(({ id, heldBytes, state }) => `${id} ${heldBytes} ${state}`).join('; '),
-      model.sessions
-        .map(
-          ({ id, state }) =>
-            `${id} ${pages(model.held(id))} ${state === 'open' ? 'open' : 'lingering'}`,
-        )
-        .join('; '),
-    );
-    same(
-      'sum of accounts',
-      views.reduce((sum, view) => sum + view.heldBytes, 0n),
-      pool.usedBytes,
-    );
-    if (this.lastOps.at(-1)?.match(/ (create|place|destroy|exit) /) !== null) this.checkAddresses();
-  }
-
-  /** Ranges are where the model has them, inside the plan and apart. */
-  private checkAddresses(): void {
-    const shown = this.ledger.caches(null).map(({ id, plan }) => ({
-      id,
-      base: plan.baseAddress,
-      end: plan.baseAddress + plan.totalBytes,
-    }));
-    same(
-      'caches',
-      shown
-        .toSorted(byId)
-        .map(({ id, base }) => `${id} ${base}`)
-        .join('; '),
-      this.model.caches
-        .toSorted(byId)
-        .map(({ id, basePage }) => `${id} ${pages(basePage)}`)
-        .join('; '),
-    );
-    let end: bigint = PLAN_BASE;
-    const planEnd = PLAN_BASE + this.limits.addressPlanBytes;
-    const planned = shown.filter(range => range.end > PLAN_BASE && range.base < planEnd);
-    for (const range of planned.toSorted((a, b) => (a.base < b.base ? -1 : 1))) {
-      if (range.base < end) fail(`cache ${range.id} at ${range.base} overlaps what ends at ${end}`);
-      end = range.end;
-    }
-    if (end > planEnd) fail(`a cache ends at ${end}, past the plan`);
   }
 
   /**
@@ -493,16 +358,10 @@ export class Simulation {
       }
       this.expire();
     }
-    if (this.unanswered.size > 0) fail(`never answered: ${[...this.unanswered]}`);
+    if (this.unanswered.size > 0) fail(`never answered: ${[...this.unanswered].join(',')}`);
     for (const { id } of this.model.sessions) this.exit(id);
     this.ledger.check();
-    const { usedBytes, extentCount, sessionCount, cacheCount, waitingGrantCount, waitingBytes } =
-      this.ledger.pool();
-    same(
-      'at the end',
-      [usedBytes, extentCount, sessionCount, cacheCount, waitingGrantCount, waitingBytes].join(' '),
-      '0 0 0 0 0 0',
-    );
+    checkEmpty(this.ledger);
   }
 
   private anySession(): bigint {
@@ -518,10 +377,6 @@ export class Simulation {
       : (this.model.sessions.find(({ state }) => state === 'lingering')?.id ?? 99_999n);
   }
 
-  private stateOf(session: bigint): ModelSession['state'] | null {
-    return this.model.sessions.find(({ id }) => id === session)?.state ?? null;
-  }
-
   private note(event: string): void {
     this.seen.set(event, (this.seen.get(event) ?? 0) + 1);
   }
@@ -530,60 +385,4 @@ export class Simulation {
     const why = error instanceof Error ? error.message : String(error);
     return `seed ${this.options.seed}, operation ${this.count}: ${why}\nthe last operations:\n  ${this.lastOps.join('\n  ')}`;
   }
-}
-
-const byId = (a: { id: bigint }, b: { id: bigint }): number => Number(a.id - b.id);
-
-interface Outcome {
-  readonly value: unknown;
-  readonly refused: string | null;
-}
-
-function outcome(act: () => unknown, isRefusal: (error: unknown) => boolean): Outcome {
-  try {
-    return { value: act(), refused: null };
-  } catch (error) {
-    if (!isRefusal(error)) throw error;
-    return { value: null, refused: (error as { code: string }).code };
-  }
-}
-
-function effectsOf(value: unknown): readonly Effect[] {
-  if (Array.isArray(value)) return value as Effect[];
-  return (value as { effects?: Effect[] } | null)?.effects ?? [];
-}
-
-/** What is answered beside the effects, as text. */
-function answerOf(value: unknown): string {
-  if (value === null || value === undefined || Array.isArray(value)) return '';
-  if (typeof value !== 'object') return String(value);
-  const { returned, cancelled } = value as {
-    returned?: Record<string, unknown>;
-    cancelled?: boolean;
-  };
-  return returned === undefined
-    ? String(cancelled)
-    : `${returned['extentCount']} ${returned['returnedBytes']} ${returned['heldBytes']}`;
-}
-
-function toBytes(value: unknown): unknown {
-  if (typeof value !== 'object' || value === null) return value;
-  const { count, pages: given, held } = value as { count: number; pages: number; held: number };
-  return { returned: { extentCount: count, returnedBytes: pages(given), heldBytes: pages(held) } };
-}
-
-function tell(effect: Effect): string {
-  if (effect.kind === 'refuse')
-    return `refuse ${effect.session} ${effect.grant} ${effect.error.code}`;
-  if (effect.kind === 'reclaim') return `reclaim ${effect.session}`;
-  const extents = effect.extents.map(({ id, bytes }) => `${id}/${bytes / pages(1)}`);
-  return `grant ${effect.session} ${effect.grant} ${extents.join(' ')}`;
-}
-
-function same(what: string, got: unknown, expected: unknown): void {
-  if (got !== expected) fail(`${what}: the ledger has <${got}>, the model <${expected}>`);
-}
-
-function fail(message: string): never {
-  throw new Error(message);
 }

@@ -50,11 +50,21 @@ async function trace(lines: string[]): Promise<string> {
 
 describe('the demo with a daemon of its own', () => {
   it('replays 20 drawn requests, and the report adds up', { timeout: RUN_MS }, async () => {
-    const { code, out, report } = await demo('--requests', '20', '--batch', '6', '--seed', '5', '--backend', 'host');
+    const { code, out, report } = await demo(
+      '--requests',
+      '20',
+      '--batch',
+      '6',
+      '--seed',
+      '5',
+      '--backend',
+      'host',
+    );
     expect(out).toContain('nothing leaked');
     expect(code).toBe(0);
     const drawn = drawTrace(20, 5);
-    const sum = (of: 'promptTokens' | 'answerTokens') => drawn.reduce((total, request) => total + request[of], 0);
+    const sum = (of: 'promptTokens' | 'answerTokens') =>
+      drawn.reduce((total, request) => total + request[of], 0);
     expect(report).toMatchObject({
       backend: 'host',
       requests: { total: 20, completed: 20, failed: 0, preempted: 0 },
@@ -75,16 +85,40 @@ describe('the demo with a daemon of its own', () => {
     expect(steps.p99Us).toBeLessThanOrEqual(steps.p999Us);
     expect(memory.peakLiveBytes).toBeGreaterThan(0);
     expect(memory.blocks16Bytes).toBeGreaterThanOrEqual(memory.peakLiveBytes);
-    expect(memory.peakMappedBytes).toBeGreaterThanOrEqual(memory.peakLiveBytes + memory.peakIdleBytes);
+    expect(memory.peakMappedBytes).toBeGreaterThanOrEqual(
+      memory.peakLiveBytes + memory.peakIdleBytes,
+    );
     expect(memory.peakMappedBytes).toBeLessThanOrEqual(memory.poolBytes);
     expect(memory.preallocatedBytes).toBe(6 * geometry.maxTokens * geometry.tokenBytes);
   });
 
-  it('preempts when the pool is too small, and fails only what never fits', { timeout: RUN_MS }, async () => {
+  it('preempts when the pool is too small, and fails only what never fits', {
+    timeout: RUN_MS,
+  }, async () => {
     // 128 KiB a token, 64 MiB: 512 tokens in all. Six requests of 120 do not fit at once, 600 never do.
-    const lengths: [number, number][] = [[60, 60], [60, 60], [60, 60], [590, 10], [60, 60], [60, 60], [60, 60]];
-    const file = await trace(['num_prefill_tokens,num_decode_tokens', ...lengths.map((pair) => pair.join(','))]);
-    const { code, out, report } = await demo('--trace', file, '--geometry', 'llama-8b', '--pool-bytes', '64MiB', '--backend', 'host');
+    const lengths: [number, number][] = [
+      [60, 60],
+      [60, 60],
+      [60, 60],
+      [590, 10],
+      [60, 60],
+      [60, 60],
+      [60, 60],
+    ];
+    const file = await trace([
+      'num_prefill_tokens,num_decode_tokens',
+      ...lengths.map(pair => pair.join(',')),
+    ]);
+    const { code, out, report } = await demo(
+      '--trace',
+      file,
+      '--geometry',
+      'llama-8b',
+      '--pool-bytes',
+      '64MiB',
+      '--backend',
+      'host',
+    );
     expect(report, out).toMatchObject({
       requests: { total: 7, completed: 6, failed: 1 },
       mismatches: 0,
@@ -98,7 +132,14 @@ describe('the demo with a daemon of its own', () => {
 
   it('verifies layers that lie apart, in fp32', { timeout: RUN_MS }, async () => {
     const geometry = 'layers=3,kvHeads=2,headDim=32,dtype=fp32,layout=layer-major';
-    const { code, out, report } = await demo('--requests', '6', '--geometry', geometry, '--backend', 'host');
+    const { code, out, report } = await demo(
+      '--requests',
+      '6',
+      '--geometry',
+      geometry,
+      '--backend',
+      'host',
+    );
     expect(code, out).toBe(0);
     expect(report.requests.completed).toBe(6);
     expect(report.attention.maxRelativeError).toBeLessThan(1e-4);
@@ -117,8 +158,15 @@ describe('the demo with a daemon that runs', () => {
   });
 
   it('uses it, leaves nothing in it, and leaves it running', { timeout: RUN_MS }, async () => {
-    const file = await trace([0, 30].map((ms) => JSON.stringify({ timestamp: ms, input_length: 900, output_length: 20 })));
-    const { code, out, report } = await demo('--trace', file, '--socket-directory', daemon.socketDirectory);
+    const file = await trace(
+      [0, 30].map(ms => JSON.stringify({ timestamp: ms, input_length: 900, output_length: 20 })),
+    );
+    const { code, out, report } = await demo(
+      '--trace',
+      file,
+      '--socket-directory',
+      daemon.socketDirectory,
+    );
     expect(code, out).toBe(0);
     expect(report.tokens).toEqual({ prompt: 1800, generated: 40, recomputed: 0 });
     const pool = await probe(daemon.socketDirectory);
@@ -126,7 +174,12 @@ describe('the demo with a daemon that runs', () => {
   });
 
   it('refuses a backend that it does not serve', { timeout: RUN_MS }, async () => {
-    const { code, out } = await demo('--socket-directory', daemon.socketDirectory, '--backend', 'cuda');
+    const { code, out } = await demo(
+      '--socket-directory',
+      daemon.socketDirectory,
+      '--backend',
+      'cuda',
+    );
     expect(out).toContain('backend: got "cuda", allowed: host');
     expect(code).toBe(2);
   });

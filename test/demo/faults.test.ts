@@ -14,7 +14,11 @@ import { lengthOf } from '../../bench/demo/scheduler.js';
 
 const tiny = presets['tiny'] as DemoGeometry;
 const START_MS = 30_000;
-const requests = [40, 70, 10].map((promptTokens) => ({ arrivalMs: 0, promptTokens, answerTokens: 12 }));
+const requests = [40, 70, 10].map(promptTokens => ({
+  arrivalMs: 0,
+  promptTokens,
+  answerTokens: 12,
+}));
 
 let daemon: DemoDaemon;
 let session: Session;
@@ -24,7 +28,15 @@ beforeAll(async () => {
   daemon = await startDaemon({ backend: 'host', serveArguments: [] });
   session = await connect({ socketDirectory: daemon.socketDirectory });
   const { layout, layers, kvHeads, headDim, dtype } = tiny;
-  cache = await session.createCache({ layout, layers, kvHeads, headDim, dtype, slots: 4, maxTokens: 1024 });
+  cache = await session.createCache({
+    layout,
+    layers,
+    kvHeads,
+    headDim,
+    dtype,
+    slots: 4,
+    maxTokens: 1024,
+  });
 }, START_MS);
 
 afterAll(async () => {
@@ -33,17 +45,26 @@ afterAll(async () => {
 }, START_MS);
 
 async function replay(change: (rows: EngineCache, liveTokens: () => number) => EngineCache) {
-  const liveTokens = () => engine.scheduler.running.reduce((sum, request) => sum + lengthOf(request), 0);
+  const liveTokens = () =>
+    engine.scheduler.running.reduce((sum, request) => sum + lengthOf(request), 0);
   const rows = change(engineCache(cache, tiny), liveTokens);
   const pattern = new Pattern(tiny, 1);
   const attention = new Attention(rows, tiny, pattern, 1);
-  const engine: Engine = new Engine({ requests, batchMax: 4, slots: 4, cache: rows, pattern, attention, onProgress: () => {} });
+  const engine: Engine = new Engine({
+    requests,
+    batchMax: 4,
+    slots: 4,
+    cache: rows,
+    pattern,
+    attention,
+    onProgress: () => {},
+  });
   await engine.run();
   return { engine, attention };
 }
 
 describe('a replay', () => {
-  it('finds nothing in a memory that is right, and its own count of live bytes is the core\'s', async () => {
+  it("finds nothing in a memory that is right, and its own count of live bytes is the core's", async () => {
     const { engine, attention } = await replay((rows, liveTokens) => ({
       ...rows,
       stats: () => {
@@ -59,7 +80,7 @@ describe('a replay', () => {
 
   it('finds one flipped bit in one row', async () => {
     let writes = 0;
-    const { engine } = await replay((rows) => ({
+    const { engine } = await replay(rows => ({
       ...rows,
       writeTokens: (slot, firstToken, data) => {
         writes += 1;
@@ -72,10 +93,11 @@ describe('a replay', () => {
   });
 
   it('finds rows that were never written, in the rows and in the attention', async () => {
-    const { engine, attention } = await replay((rows) => ({
+    const { engine, attention } = await replay(rows => ({
       ...rows,
       writeTokens: (slot, firstToken, data) => {
-        if (data.byteLength > 1024) rows.writeTokens(slot, firstToken, new Uint8Array(data.byteLength));
+        if (data.byteLength > 1024)
+          rows.writeTokens(slot, firstToken, new Uint8Array(data.byteLength));
         else rows.writeTokens(slot, firstToken, data);
       },
     }));
@@ -86,9 +108,12 @@ describe('a replay', () => {
   it('preempts when steps run short, and still ends every request with its tokens right', async () => {
     let calls = 0;
     const short = { outcome: 'short', driverCalls: 0 } as const;
-    const { engine } = await replay((rows) => ({
+    const { engine } = await replay(rows => ({
       ...rows,
-      tryStep: (lengths) => (++calls % 5 === 0 && lengths.filter((length) => length > 0).length > 1 ? short : rows.tryStep(lengths)),
+      tryStep: lengths =>
+        ++calls % 5 === 0 && lengths.filter(length => length > 0).length > 1
+          ? short
+          : rows.tryStep(lengths),
       step: async () => short,
     }));
     expect(engine.scheduler).toMatchObject({ completed: 3, failed: 0 });
@@ -103,7 +128,14 @@ describe('the count of leaks', () => {
     const watch = new LeakWatch(daemon);
     await watch.begin();
     const other = await connect({ socketDirectory: daemon.socketDirectory });
-    const leaky = await other.createCache({ layers: 2, kvHeads: 2, headDim: 64, dtype: 'bf16', slots: 1, maxTokens: 4096 });
+    const leaky = await other.createCache({
+      layers: 2,
+      kvHeads: 2,
+      headDim: 64,
+      dtype: 'bf16',
+      slots: 1,
+      maxTokens: 4096,
+    });
     await leaky.allocate(4096);
     const leaks = await watch.find(other.id, 0);
     expect(leaks.extents).toBeGreaterThan(0);

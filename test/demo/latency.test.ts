@@ -6,11 +6,23 @@ describe('latencies', () => {
   it('give exact quantiles by rank, whatever the order', () => {
     const latencies = new Latencies();
     for (let i = 5000; i >= 1; i--) latencies.add(i);
-    expect(latencies.summary()).toEqual({ count: 5000, p50Us: 2500, p99Us: 4950, p999Us: 4995, maxUs: 5000 });
+    expect(latencies.summary()).toEqual({
+      count: 5000,
+      p50Us: 2500,
+      p99Us: 4950,
+      p999Us: 4995,
+      maxUs: 5000,
+    });
   });
 
   it('are 0 when nothing happened', () => {
-    expect(new Latencies().summary()).toEqual({ count: 0, p50Us: 0, p99Us: 0, p999Us: 0, maxUs: 0 });
+    expect(new Latencies().summary()).toEqual({
+      count: 0,
+      p50Us: 0,
+      p99Us: 0,
+      p999Us: 0,
+      maxUs: 0,
+    });
   });
 
   it('fall into buckets whose upper edge is included', () => {
@@ -18,7 +30,10 @@ describe('latencies', () => {
     for (const value of [0.5, 1, 1.001, 1e9]) latencies.add(value);
     const histogram = latencies.histogram();
     expect(histogram).toHaveLength(HISTOGRAM_EDGES_US.length + 1);
-    expect(histogram.slice(0, 2)).toEqual([{ upToUs: 1, count: 2 }, { upToUs: 2, count: 1 }]);
+    expect(histogram.slice(0, 2)).toEqual([
+      { upToUs: 1, count: 2 },
+      { upToUs: 2, count: 1 },
+    ]);
     expect(histogram.at(-1)).toEqual({ upToUs: null, count: 1 });
   });
 });

@@ -1,5 +1,11 @@
 import { describe, expect, it } from 'vitest';
-import { type DemoGeometry, parseGeometry, presets, tokenBytes, widthBytes } from '../../bench/demo/geometry.js';
+import {
+  type DemoGeometry,
+  parseGeometry,
+  presets,
+  tokenBytes,
+  widthBytes,
+} from '../../bench/demo/geometry.js';
 import { Pattern } from '../../bench/demo/pattern.js';
 import { decodeBf16 } from '../../kernels/reference/attention.js';
 
@@ -12,7 +18,10 @@ describe('the pattern', () => {
 
   it('is the same whenever and in whatever chunks it is made', () => {
     const whole = fill(pattern, 5, 100, 50);
-    const parts = Buffer.concat([fill(pattern, 5, 100, 13), fill(new Pattern(tiny, 1), 5, 113, 37)]);
+    const parts = Buffer.concat([
+      fill(pattern, 5, 100, 13),
+      fill(new Pattern(tiny, 1), 5, 113, 37),
+    ]);
     expect(Buffer.compare(whole, parts)).toBe(0);
   });
 
@@ -22,7 +31,7 @@ describe('the pattern', () => {
       ...Array.from({ length: 200 }, (_, request) => fill(pattern, request + 6, 0, 1)),
       fill(new Pattern(tiny, 2), 5, 0, 1),
     ];
-    expect(new Set(rows.map((row) => Buffer.from(row).toString('latin1'))).size).toBe(rows.length);
+    expect(new Set(rows.map(row => Buffer.from(row).toString('latin1'))).size).toBe(rows.length);
   });
 
   it('sees a lost, a stale, a misplaced and a torn row', () => {
@@ -45,19 +54,24 @@ describe('the pattern', () => {
     expect(variance).toBeLessThan(1.1);
   });
 
-  it.each(['tiny', 'layers=3,kvHeads=2,headDim=8,dtype=fp32'])('gives a layer of %s as the rows hold it', (text) => {
-    const geometry = parseGeometry(text);
-    const of = new Pattern(geometry, 3);
-    const pair = 2 * widthBytes(geometry);
-    const rows = fill(of, 2, 0, 10);
-    for (let layer = 0; layer < geometry.layers; layer++) {
-      const layerRows = of.layerRows(2, layer, pair / 2, 10);
-      for (let token = 0; token < 10; token++) {
-        const from = token * of.tokenBytes + layer * pair;
-        expect(layerRows.subarray(token * pair, (token + 1) * pair)).toEqual(rows.subarray(from, from + pair));
+  it.each(['tiny', 'layers=3,kvHeads=2,headDim=8,dtype=fp32'])(
+    'gives a layer of %s as the rows hold it',
+    text => {
+      const geometry = parseGeometry(text);
+      const of = new Pattern(geometry, 3);
+      const pair = 2 * widthBytes(geometry);
+      const rows = fill(of, 2, 0, 10);
+      for (let layer = 0; layer < geometry.layers; layer++) {
+        const layerRows = of.layerRows(2, layer, pair / 2, 10);
+        for (let token = 0; token < 10; token++) {
+          const from = token * of.tokenBytes + layer * pair;
+          expect(layerRows.subarray(token * pair, (token + 1) * pair)).toEqual(
+            rows.subarray(from, from + pair),
+          );
+        }
       }
-    }
-  });
+    },
+  );
 });
 
 describe('geometries', () => {
@@ -67,17 +81,17 @@ describe('geometries', () => {
   });
 
   it('can be spelled out, the rest as in tiny', () => {
-    expect(parseGeometry('layers=3, kvHeads=5,dtype=fp32,layout=layer-major,maxTokens=100')).toEqual(({
-	layers: 3,
-	kvHeads: 5,
-	headDim: 64,
-	queryHeads: 10,
-	...{
-		dtype: 'fp32',
-		layout: 'layer-major',
-		maxTokens: 100
-	}
-}));
+    expect(
+      parseGeometry('layers=3, kvHeads=5,dtype=fp32,layout=layer-major,maxTokens=100'),
+    ).toEqual({
+      layers: 3,
+      kvHeads: 5,
+      headDim: 64,
+      queryHeads: 10,
+      dtype: 'fp32',
+      layout: 'layer-major',
+      maxTokens: 100,
+    });
   });
 
   it.each([

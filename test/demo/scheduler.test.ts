@@ -3,7 +3,11 @@ import { isPrefilling, lengthOf, type Running, Scheduler } from '../../bench/dem
 import { Random } from '../../bench/trace/random.js';
 import type { TraceRequest } from '../../bench/trace/types.js';
 
-const request = (promptTokens: number, answerTokens: number, arrivalMs = 0): TraceRequest => ({ arrivalMs, promptTokens, answerTokens });
+const request = (promptTokens: number, answerTokens: number, arrivalMs = 0): TraceRequest => ({
+  arrivalMs,
+  promptTokens,
+  answerTokens,
+});
 
 function admitAll(scheduler: Scheduler, nowMs = 0): Running[] {
   const admitted: Running[] = [];
@@ -14,7 +18,7 @@ function admitAll(scheduler: Scheduler, nowMs = 0): Running[] {
 describe('admission', () => {
   it('is by arrival, up to the batch, and not before the arrival', () => {
     const scheduler = new Scheduler([request(1, 1), request(2, 1), request(3, 1, 50)], 2);
-    expect(admitAll(scheduler).map((running) => running.index)).toEqual([0, 1]);
+    expect(admitAll(scheduler).map(running => running.index)).toEqual([0, 1]);
     scheduler.finish(scheduler.running[0] as Running);
     expect(scheduler.next(49)).toBeNull();
     expect(scheduler.nextArrivalMs).toBe(50);
@@ -63,17 +67,23 @@ describe('preemption', () => {
     expect(scheduler.preempt().request).toBe(third);
     expect(scheduler.preempt().request).toBe(second);
     scheduler.finish(first);
-    expect(admitAll(scheduler).map((running) => running.index)).toEqual([1, 2]);
+    expect(admitAll(scheduler).map(running => running.index)).toEqual([1, 2]);
     expect(scheduler.preempt().request.index).toBe(2);
   });
 });
+
+/** Tokens that the next pass adds. */
+const wants = (running: Running) =>
+  !isPrefilling(running) && running.generated < running.answerTokens ? 1 : 0;
 
 /** The engine's loop over a memory that is a number of tokens. */
 function simulate(requests: TraceRequest[], batch: number, capacityTokens: number) {
   const scheduler = new Scheduler(requests, batch);
   const used = () => scheduler.running.reduce((sum, running) => sum + lengthOf(running), 0);
-  const wants = (running: Running) => (!isPrefilling(running) && running.generated < running.answerTokens ? 1 : 0);
-  const passesMax = requests.reduce((sum, { promptTokens, answerTokens }) => sum + promptTokens + answerTokens + 2, 0);
+  const passesMax = requests.reduce(
+    (sum, { promptTokens, answerTokens }) => sum + promptTokens + answerTokens + 2,
+    0,
+  );
   let passes = 0;
   for (; !scheduler.done && passes <= passesMax; passes++) {
     for (let next = scheduler.next(0); next !== null; next = scheduler.next(0)) {
@@ -85,11 +95,12 @@ function simulate(requests: TraceRequest[], batch: number, capacityTokens: numbe
       if (used() + growth <= capacityTokens) break;
       scheduler.preempt();
     }
-    for (const running of [...scheduler.running]) {
+    for (const running of scheduler.running) {
       running.generated += wants(running);
       running.prefilled = running.prefillTokens;
-      if (running.generated >= running.answerTokens) scheduler.finish(running);
     }
+    const ended = scheduler.running.filter(one => one.generated >= one.answerTokens);
+    for (const running of ended) scheduler.finish(running);
   }
   return { scheduler, passes, passesMax };
 }
@@ -100,12 +111,20 @@ describe('a memory that is too small for the batch', () => {
     let preempted = 0;
     for (let round = 0; round < 300; round++) {
       const count = random.integer(1, 20);
-      const requests = Array.from({ length: count }, () => request(random.integer(1, 40), random.integer(0, 40)));
+      const requests = Array.from({ length: count }, () =>
+        request(random.integer(1, 40), random.integer(0, 40)),
+      );
       const capacity = random.integer(1, 100);
       const { scheduler, passes, passesMax } = simulate(requests, random.integer(1, 8), capacity);
-      const fit = requests.filter(({ promptTokens, answerTokens }) => promptTokens + answerTokens <= capacity);
+      const fit = requests.filter(
+        ({ promptTokens, answerTokens }) => promptTokens + answerTokens <= capacity,
+      );
       expect(passes).toBeLessThanOrEqual(passesMax);
-      expect(scheduler).toMatchObject({ done: true, completed: fit.length, failed: count - fit.length });
+      expect(scheduler).toMatchObject({
+        done: true,
+        completed: fit.length,
+        failed: count - fit.length,
+      });
       preempted += scheduler.preempted;
     }
     expect(preempted).toBeGreaterThan(100);

@@ -4,6 +4,9 @@ import { defaultDistribution, drawTrace } from '../../bench/trace/synthetic.js';
 
 const COUNT = 20_000;
 
+/** Of an even count, the upper of the middle two. */
+const median = (values: number[]) => values.toSorted((a, b) => a - b)[values.length / 2] as number;
+
 describe('drawn requests', () => {
   const trace = drawTrace(COUNT, 7);
 
@@ -13,15 +16,14 @@ describe('drawn requests', () => {
   });
 
   it('have the medians of the documented distribution', () => {
-    const median = (values: number[]) => values.sort((a, b) => a - b)[values.length / 2] as number;
     const { prompt, answer } = defaultDistribution;
-    expect(median(trace.map((request) => request.promptTokens)) / prompt.median).toBeCloseTo(1, 1);
-    expect(median(trace.map((request) => request.answerTokens)) / answer.median).toBeCloseTo(1, 1);
+    expect(median(trace.map(request => request.promptTokens)) / prompt.median).toBeCloseTo(1, 1);
+    expect(median(trace.map(request => request.answerTokens)) / answer.median).toBeCloseTo(1, 1);
   });
 
   it('arrive in order, at the documented rate, as a Poisson process', () => {
     const gaps = trace.map((request, i) => request.arrivalMs - (trace[i - 1]?.arrivalMs ?? 0));
-    expect(gaps.every((gap) => gap >= 0)).toBe(true);
+    expect(gaps.every(gap => gap >= 0)).toBe(true);
     const mean = gaps.reduce((a, b) => a + b) / COUNT;
     const variance = gaps.reduce((sum, gap) => sum + (gap - mean) ** 2, 0) / COUNT;
     expect(mean / defaultDistribution.meanGapMs).toBeCloseTo(1, 1);
@@ -31,8 +33,12 @@ describe('drawn requests', () => {
   it('are whole tokens within the limits', () => {
     const { prompt, answer } = defaultDistribution;
     for (const { promptTokens, answerTokens } of trace) {
-      expect(Number.isInteger(promptTokens) && promptTokens >= 1 && promptTokens <= prompt.max).toBe(true);
-      expect(Number.isInteger(answerTokens) && answerTokens >= 1 && answerTokens <= answer.max).toBe(true);
+      expect(
+        Number.isInteger(promptTokens) && promptTokens >= 1 && promptTokens <= prompt.max,
+      ).toBe(true);
+      expect(
+        Number.isInteger(answerTokens) && answerTokens >= 1 && answerTokens <= answer.max,
+      ).toBe(true);
     }
   });
 });
@@ -40,7 +46,7 @@ describe('drawn requests', () => {
 describe('random numbers', () => {
   it('fill their range evenly', () => {
     const random = new Random(3);
-    const buckets = new Array<number>(16).fill(0);
+    const buckets = Array.from({ length: 16 }, () => 0);
     for (let i = 0; i < 16_000; i++) buckets[random.integer(0, 15)]! += 1;
     for (const count of buckets) expect(Math.abs(count - 1000)).toBeLessThan(150);
   });

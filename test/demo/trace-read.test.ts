@@ -43,8 +43,12 @@ describe('trace files', () => {
   });
 
   it('reads CSV by its header, in any order of columns, as arrived at once', async () => {
-    const file = await write('num_total_tokens,num_decode_tokens,num_prefill_tokens,pd_ratio\n72375,386,71989,186.5\n');
-    expect(await readTrace(file)).toEqual([{ arrivalMs: 0, promptTokens: 71989, answerTokens: 386 }]);
+    const file = await write(
+      'num_total_tokens,num_decode_tokens,num_prefill_tokens,pd_ratio\n72375,386,71989,186.5\n',
+    );
+    expect(await readTrace(file)).toEqual([
+      { arrivalMs: 0, promptTokens: 71989, answerTokens: 386 },
+    ]);
   });
 
   it('knows the format by the content: Windows line ends, a byte order mark and blank lines are no matter', async () => {
@@ -61,7 +65,7 @@ describe('trace files', () => {
 
   it('orders requests by arrival and keeps the order of equal arrivals', async () => {
     const file = await write([line(9, 1, 1), line(3, 2, 1), line(3, 3, 1)].join('\n'));
-    expect((await readTrace(file)).map((request) => request.promptTokens)).toEqual([2, 3, 1]);
+    expect((await readTrace(file)).map(request => request.promptTokens)).toEqual([2, 3, 1]);
   });
 
   it('yields the first request before it has read the last', async () => {
@@ -76,13 +80,43 @@ describe('trace files', () => {
     ['an empty prompt', line(0, 0, 1), ':1:input_length', '0'],
     ['a count beyond reason', line(0, 1e12, 1), ':1:input_length', '1000000000000'],
     ['a missing field', '{"timestamp": 0, "input_length": 3}', ':1:output_length', 'undefined'],
-    ['a text for a number', '{"timestamp": 0, "input_length": "3", "output_length": 1}', ':1:input_length', '"3"'],
-    ['a time that is none', '{"timestamp": null, "input_length": 3, "output_length": 1}', ':1:timestamp', 'null'],
+    [
+      'a text for a number',
+      '{"timestamp": 0, "input_length": "3", "output_length": 1}',
+      ':1:input_length',
+      '"3"',
+    ],
+    [
+      'a time that is none',
+      '{"timestamp": null, "input_length": 3, "output_length": 1}',
+      ':1:timestamp',
+      'null',
+    ],
     ['a broken line', `${line(0, 1, 1)}\n{"timestamp": `, ':2', 'JSON object'],
-    ['an empty cell', 'num_prefill_tokens,num_decode_tokens\n5,\n', ':2:num_decode_tokens', 'undefined'],
-    ['a short row', 'num_prefill_tokens,num_decode_tokens\n5\n', ':2:num_decode_tokens', 'undefined'],
-    ['a word in a cell', 'num_prefill_tokens,num_decode_tokens\n5,6\nx,6\n', ':3:num_prefill_tokens', 'NaN'],
-    ['a header without the columns', 'prompt,answer\n5,6\n', ':1:num_prefill_tokens', 'num_prefill_tokens'],
+    [
+      'an empty cell',
+      'num_prefill_tokens,num_decode_tokens\n5,\n',
+      ':2:num_decode_tokens',
+      'undefined',
+    ],
+    [
+      'a short row',
+      'num_prefill_tokens,num_decode_tokens\n5\n',
+      ':2:num_decode_tokens',
+      'undefined',
+    ],
+    [
+      'a word in a cell',
+      'num_prefill_tokens,num_decode_tokens\n5,6\nx,6\n',
+      ':3:num_prefill_tokens',
+      'NaN',
+    ],
+    [
+      'a header without the columns',
+      'prompt,answer\n5,6\n',
+      ':1:num_prefill_tokens',
+      'num_prefill_tokens',
+    ],
   ])('refuses %s and says where', async (_, text, where, what) => {
     const error = await refusal(text);
     expect(error.field.endsWith(where)).toBe(true);
@@ -91,7 +125,9 @@ describe('trace files', () => {
 
   it('refuses a file without a request, and one that is not there', async () => {
     expect((await refusal('')).message).toContain('at least one request');
-    expect((await refusal('num_prefill_tokens,num_decode_tokens\n')).message).toContain('at least one request');
+    expect((await refusal('num_prefill_tokens,num_decode_tokens\n')).message).toContain(
+      'at least one request',
+    );
     await expect(readTrace(join(directory, 'absent'))).rejects.toThrow('ENOENT');
   });
 });

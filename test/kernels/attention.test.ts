@@ -10,18 +10,16 @@ const TOLERANCE = 1e-5;
 /** On a machine that is busy with other things. */
 const SLOW_MS = 30_000;
 
-const plain: Shape = ({
-	dtype: 'bf16',
-	kvHeads: 2,
-	queryHeads: 4,
-	headDim: 64,
-	queryCount: 1,
-	length: 100,
-	...{
-		gapElements: 8,
-		rowsBehind: 256
-	}
-});
+const plain: Shape = {
+  dtype: 'bf16',
+  kvHeads: 2,
+  queryHeads: 4,
+  headDim: 64,
+  queryCount: 1,
+  length: 100,
+  gapElements: 8,
+  rowsBehind: 256,
+};
 
 async function errorOf({ data, kernel, reference }: Case): Promise<number> {
   const before = data.slice();
@@ -30,28 +28,52 @@ async function errorOf({ data, kernel, reference }: Case): Promise<number> {
   return relativeError(answer, referenceAttention(data, reference));
 }
 
-async function expectAgreement(shape: Shape, seed: number, value?: (random: Random) => number): Promise<void> {
+async function expectAgreement(
+  shape: Shape,
+  seed: number,
+  value?: (random: Random) => number,
+): Promise<void> {
   const random = new Random(seed);
   const made = makeCase(shape, random, value === undefined ? undefined : () => value(random));
   expect(await errorOf(made), JSON.stringify(shape)).toBeLessThan(TOLERANCE);
 }
 
 describe('the dense kernel agrees with the reference', () => {
-  it.each([1, 2, 15, 16, 17, 63, 64, 65, 127, 128, 129, 1000, 4099])('over %i tokens', async (length) => {
-    await expectAgreement({ ...plain, length }, length);
-    await expectAgreement({ ...plain, length, dtype: 'fp32' }, length);
-  });
+  it.each([1, 2, 15, 16, 17, 63, 64, 65, 127, 128, 129, 1000, 4099])(
+    'over %i tokens',
+    async length => {
+      await expectAgreement({ ...plain, length }, length);
+      await expectAgreement({ ...plain, length, dtype: 'fp32' }, length);
+    },
+  );
 
-  it.each([1, 2, 3, 8, 15, 16, 17, 31, 64, 80, 128, 192, 256, 576])('for heads of %i', async (headDim) => {
-    await expectAgreement({ ...plain, headDim }, headDim);
-    await expectAgreement({ ...plain, headDim, dtype: 'fp32' }, headDim);
-  });
+  it.each([1, 2, 3, 8, 15, 16, 17, 31, 64, 80, 128, 192, 256, 576])(
+    'for heads of %i',
+    async headDim => {
+      await expectAgreement({ ...plain, headDim }, headDim);
+      await expectAgreement({ ...plain, headDim, dtype: 'fp32' }, headDim);
+    },
+  );
 
-  it.each([[1, 1], [1, 8], [3, 3], [2, 14], [8, 32], [5, 35]])('for %i KV heads under %i query heads', async (kvHeads, queryHeads) => {
+  it.each([
+    [1, 1],
+    [1, 8],
+    [3, 3],
+    [2, 14],
+    [8, 32],
+    [5, 35],
+  ])('for %i KV heads under %i query heads', async (kvHeads, queryHeads) => {
     await expectAgreement({ ...plain, kvHeads, queryHeads }, queryHeads);
   });
 
-  it.each([[1, 1], [2, 2], [7, 100], [64, 64], [65, 130], [100, 100]])('for %i causal queries over %i tokens', async (queryCount, length) => {
+  it.each([
+    [1, 1],
+    [2, 2],
+    [7, 100],
+    [64, 64],
+    [65, 130],
+    [100, 100],
+  ])('for %i causal queries over %i tokens', async (queryCount, length) => {
     await expectAgreement({ ...plain, queryCount, length }, length);
     await expectAgreement({ ...plain, queryCount, length, dtype: 'fp32' }, length);
   });
@@ -84,7 +106,7 @@ describe('the dense kernel agrees with the reference', () => {
 
 describe('extreme values', () => {
   it('of scores that overflow an exponential', async () => {
-    await expectAgreement({ ...plain, dtype: 'fp32' }, 1, (random) => random.normal() * 1e4);
+    await expectAgreement({ ...plain, dtype: 'fp32' }, 1, random => random.normal() * 1e4);
   });
 
   it('of equal, tiny and huge rows', async () => {
@@ -97,11 +119,18 @@ describe('extreme values', () => {
 
   it('of one key that outweighs all others, wherever it is', async () => {
     for (const hot of [0, 63, 64, 99]) {
-      const made = makeCase({ ...plain, kvHeads: 1, queryHeads: 1, headDim: 1, gapElements: 0, dtype: 'fp32' }, new Random(3), () => 0);
+      const made = makeCase(
+        { ...plain, kvHeads: 1, queryHeads: 1, headDim: 1, gapElements: 0, dtype: 'fp32' },
+        new Random(3),
+        () => 0,
+      );
       const rows = new Float32Array(made.data.buffer);
       rows[hot * 2] = 200;
       rows[hot * 2 + 1] = 7;
-      const answer = await loadNative().attendBuffer(made.data, { ...made.kernel, queries: new Float32Array([1]) });
+      const answer = await loadNative().attendBuffer(made.data, {
+        ...made.kernel,
+        queries: new Float32Array([1]),
+      });
       expect(answer[0]).toBeCloseTo(7, 5);
     }
   });
@@ -117,14 +146,22 @@ describe('extreme values', () => {
 describe('bad shapes are refused by name', () => {
   const made = makeCase({ ...plain, rowsBehind: 0 }, new Random(6));
   it.each<[string, Partial<AttendBufferRequest>, RegExp]>([
-    ['query heads that are no multiple', { queryHeads: 3, queries: new Float32Array(3 * 64) }, /queryHeads.*multiple of kvHeads/],
+    [
+      'query heads that are no multiple',
+      { queryHeads: 3, queries: new Float32Array(3 * 64) },
+      /queryHeads.*multiple of kvHeads/,
+    ],
     ['no KV heads', { kvHeads: 0 }, /kvHeads/],
     ['no head', { headDim: 0, queries: new Float32Array(0) }, /headDim|queries/],
     ['a head beyond the limit', { headDim: 2048, queries: new Float32Array(4 * 2048) }, /headDim/],
     ['queries that are no whole number', { queries: new Float32Array(100) }, /quer/],
     ['no query', { queries: new Float32Array(0) }, /quer/],
     ['a length of 0', { length: 0 }, /length/],
-    ['more queries than tokens', { length: 1, queries: new Float32Array(2 * 4 * 64) }, /length|quer/],
+    [
+      'more queries than tokens',
+      { length: 1, queries: new Float32Array(2 * 4 * 64) },
+      /length|quer/,
+    ],
     ['rows behind the buffer', { length: 101 }, /./],
     ['values behind the buffer', { vOffset: made.kernel.rowBytes }, /./],
     ['rows of odd bytes', { rowBytes: made.kernel.rowBytes - 1 }, /rowBytes|tokenStride/],
@@ -132,6 +169,9 @@ describe('bad shapes are refused by name', () => {
     ['a scale that is none', { scale: Number.NaN }, /scale/],
   ])('%s', async (_, change, message) => {
     const attempt = async () => loadNative().attendBuffer(made.data, { ...made.kernel, ...change });
-    await expect(attempt()).rejects.toMatchObject({ code: 'INVALID_ARGUMENT', message: expect.stringMatching(message) });
+    await expect(attempt()).rejects.toMatchObject({
+      code: 'INVALID_ARGUMENT',
+      message: expect.stringMatching(message),
+    });
   });
 });

@@ -22,7 +22,11 @@ export interface Case {
   readonly reference: ReferenceRequest;
 }
 
-export function makeCase(shape: Shape, random: Random, value: () => number = () => random.normal()): Case {
+export function makeCase(
+  shape: Shape,
+  random: Random,
+  value: () => number = () => random.normal(),
+): Case {
   const { dtype, kvHeads, queryHeads, headDim, queryCount, length, gapElements } = shape;
   const width = dtype === 'bf16' ? 2 : 4;
   const part = kvHeads * headDim;
@@ -33,18 +37,34 @@ export function makeCase(shape: Shape, random: Random, value: () => number = () 
       for (let i = 0; i < part; i++) elements[token * rowElements + from + i] = value();
     }
   }
-  const queries = Float32Array.from({ length: queryCount * queryHeads * headDim }, () => random.normal());
+  const queries = Float32Array.from({ length: queryCount * queryHeads * headDim }, () =>
+    random.normal(),
+  );
   const vOffset = (part + gapElements) * width;
-  const common = { dtype, queryHeads, kvHeads, headDim, length, kOffset: 0, vOffset, scale: 1 / Math.sqrt(headDim), queries };
+  const common = {
+    dtype,
+    queryHeads,
+    kvHeads,
+    headDim,
+    length,
+    kOffset: 0,
+    vOffset,
+    scale: 1 / Math.sqrt(headDim),
+    queries,
+  };
   return {
     data: dtype === 'bf16' ? toBf16(elements) : new Uint8Array(elements.buffer),
     kernel: { ...common, rowBytes: rowElements * width },
-    reference: { ...common, tokenStrideBytes: rowElements * width, headStrideBytes: headDim * width },
+    reference: {
+      ...common,
+      tokenStrideBytes: rowElements * width,
+      headStrideBytes: headDim * width,
+    },
   };
 }
 
 /** By dropping the lower half; NaN stays NaN. */
 function toBf16(values: Float32Array): Uint8Array {
   const words = new Uint32Array(values.buffer, values.byteOffset, values.length);
-  return new Uint8Array(Uint16Array.from(words, (word) => word >>> 16).buffer);
+  return new Uint8Array(Uint16Array.from(words, word => word >>> 16).buffer);
 }

@@ -1,5 +1,9 @@
 import { describe, expect, it } from 'vitest';
-import { decodeBf16, referenceAttention, relativeError } from '../../kernels/reference/attention.js';
+import {
+  decodeBf16,
+  referenceAttention,
+  relativeError,
+} from '../../kernels/reference/attention.js';
 
 function float32Of(bits: number): number {
   const view = new DataView(new ArrayBuffer(4));
@@ -23,12 +27,18 @@ const single = {
 describe('the reference', () => {
   it('decodes every bf16 as the upper half of a float32', () => {
     const all = Array.from({ length: 0x10000 }, (_, bits) => bits);
-    expect(all.filter((bits) => !Object.is(decodeBf16(bits), float32Of(bits)))).toEqual([]);
+    expect(all.filter(bits => !Object.is(decodeBf16(bits), float32Of(bits)))).toEqual([]);
   });
 
   it('gives the value itself for one token, and the mean for equal keys', () => {
     const rows = new Float32Array([1, 1, 10, 20, 1, 1, 30, 60]);
-    const shape = { ...single, headDim: 2, tokenStrideBytes: 16, vOffset: 8, queries: new Float32Array([5, -3]) };
+    const shape = {
+      ...single,
+      headDim: 2,
+      tokenStrideBytes: 16,
+      vOffset: 8,
+      queries: new Float32Array([5, -3]),
+    };
     const data = new Uint8Array(rows.buffer);
     expect([...referenceAttention(data, { ...shape, length: 1 })]).toEqual([10, 20]);
     expect([...referenceAttention(data, { ...shape, length: 2 })]).toEqual([20, 40]);
@@ -36,26 +46,22 @@ describe('the reference', () => {
 
   it('weighs by the softmax of the scaled scores', () => {
     const rows = new Float32Array([0, 1, 2, 0]);
-    const [answer] = referenceAttention(new Uint8Array(rows.buffer), ({
-	...single,
-	scale: .5,
-	queries: new Float32Array([3]),
-	length: 2
-}));
+    const [answer] = referenceAttention(new Uint8Array(rows.buffer), {
+      ...single,
+      scale: 0.5,
+      queries: new Float32Array([3]),
+      length: 2,
+    });
     expect(answer).toBeCloseTo(1 / (1 + Math.exp(3)), 12);
   });
 
   it('lets each of several queries see up to its own token', () => {
     const rows = new Float32Array([0, 1, 0, 3, 0, 8]);
-    const answers = referenceAttention(new Uint8Array(rows.buffer), ({
-	...single,
-	queries: new Float32Array([
-		1,
-		1,
-		1
-	]),
-	length: 3
-}));
+    const answers = referenceAttention(new Uint8Array(rows.buffer), {
+      ...single,
+      queries: new Float32Array([1, 1, 1]),
+      length: 3,
+    });
     expect([...answers]).toEqual([1, 2, 4]);
   });
 

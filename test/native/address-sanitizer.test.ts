@@ -1,11 +1,20 @@
 /** The same programs under the address sanitizer, with undefined behaviour. */
+import { describe } from 'vitest';
 import { programSuite, standIn } from './programs.js';
 
-programSuite('native core, address sanitizer', 'address', 'kvspan-native-tests');
-programSuite('device contract, address sanitizer', 'address', 'kvspan-selftest', ['--backend', 'host']);
-programSuite('device contract, stand-in driver, address sanitizer', 'address', 'kvspan-selftest', [
-  '--backend',
-  'cuda',
-  '--library',
-  standIn('address'),
-]);
+describe('native core, address sanitizer', () => {
+  programSuite('address', 'kvspan-native-tests');
+});
+
+describe('device contract, address sanitizer', () => {
+  programSuite('address', 'kvspan-selftest', ['--backend', 'host']);
+});
+
+describe('device contract, stand-in driver, address sanitizer', () => {
+  programSuite('address', 'kvspan-selftest', [
+    '--backend',
+    'cuda',
+    '--library',
+    standIn('address'),
+  ]);
+});

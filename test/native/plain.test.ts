@@ -1,12 +1,19 @@
 /** The native core's own tests, and the device contract on every device there is. */
+import { describe } from 'vitest';
 import { programSuite, standIn, whyNoGpu } from './programs.js';
 
-programSuite('native core', 'plain', 'kvspan-native-tests');
-programSuite('device contract', 'plain', 'kvspan-selftest', ['--backend', 'host']);
-programSuite('device contract, stand-in driver', 'plain', 'kvspan-selftest', [
-  '--backend',
-  'cuda',
-  '--library',
-  standIn('plain'),
-]);
-programSuite('device contract, real GPU', 'plain', 'kvspan-selftest', ['--backend', 'cuda'], whyNoGpu());
+describe('native core', () => {
+  programSuite('plain', 'kvspan-native-tests');
+});
+
+describe('device contract', () => {
+  programSuite('plain', 'kvspan-selftest', ['--backend', 'host']);
+});
+
+describe('device contract, stand-in driver', () => {
+  programSuite('plain', 'kvspan-selftest', ['--backend', 'cuda', '--library', standIn('plain')]);
+});
+
+describe('device contract, real GPU', () => {
+  programSuite('plain', 'kvspan-selftest', ['--backend', 'cuda'], whyNoGpu());
+});

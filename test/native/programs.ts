@@ -5,7 +5,7 @@
 import { execFileSync, spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import { describe, it } from 'vitest';
+import { expect, it } from 'vitest';
 
 const root = new URL('../..', import.meta.url).pathname;
 const SKIPPED = 77;
@@ -50,26 +50,22 @@ function launch(build: Build, program: string, args: readonly string[]): Promise
 
 /** Registers every case of a program as a test. `skipAll`: why none of them can run here. */
 export function programSuite(
-  title: string,
   build: Build,
   program: string,
   args: readonly string[] = [],
   skipAll: string | null = null,
 ): void {
   const path = join(root, builds[build], program);
-  if (!existsSync(path)) throw new Error(`${path} is not built: run npm test, or npm run build first`);
+  if (!existsSync(path))
+    throw new Error(`${path} is not built: run npm test, or npm run build first`);
   const listing = execFileSync(path, [...args, '--list'], { encoding: 'utf8' });
   const cases = listing.split('\n').filter(line => line !== '');
   if (cases.length === 0) throw new Error(`${path} lists no cases`);
-  describe(title, () => {
-    for (const name of cases) {
-      it(name, { timeout: CASE_TIMEOUT_MS }, async ({ skip }) => {
-        if (skipAll !== null) skip(skipAll);
-        const { status, signal, output } = await launch(build, program, [...args, '--run', name]);
-        if (status === SKIPPED) skip(output.trim());
-        if (status !== 0) throw new Error(`${signal ?? `status ${status}`}\n${output}`);
-      });
-    }
+  it.for(cases)('%s', { timeout: CASE_TIMEOUT_MS }, async (name, { skip }) => {
+    if (skipAll !== null) skip(skipAll);
+    const { status, signal, output } = await launch(build, program, [...args, '--run', name]);
+    if (status === SKIPPED) skip(output.trim());
+    expect(status, `${signal ?? `status ${status}`}\n${output}`).toBe(0);
   });
 }
 

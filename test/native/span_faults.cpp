@@ -140,6 +140,24 @@ KV_TEST("faults: an extent that can be neither made accessible nor unmapped is n
   rig.checkBooks();
 }
 
+KV_TEST("faults: what a failed growth has mapped is unmapped again, in every lane") {
+  Rig rig;
+  rig.add({1, 1, 1, 1, 1, 1, 1, 1, 1});
+  Engine engine(rig.cache(planOf(2, 4, 16, 3), kNoLookahead));
+  const auto slot = engine.allocate(10);
+  for (std::uint64_t nth = 1; nth <= 6; ++nth) {
+    engine.lengths[slot] = 48;
+    rig.faults->fail(nth % 2 ? Call::Map : Call::Access, nth);
+    KV_CHECK_THROWS(Code::DeviceFailed, engine.step());
+    KV_CHECK_EQ(rig.audit->mappings(), 3u);
+    KV_CHECK_EQ(rig.magazinePages(), 6u);
+    KV_CHECK_EQ(engine.cache->length(slot), 10u);
+    KV_CHECK_EQ(engine.cache->mappedTokens(slot), 16u);
+  }
+  KV_CHECK_EQ(engine.step().outcome, StepOutcome::MappedNow);
+  rig.checkBooks();
+}
+
 KV_TEST("faults: a cache whose addresses cannot be had does not exist") {
   Rig rig;
   rig.faults->fail(Call::Reserve);

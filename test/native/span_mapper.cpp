@@ -2,7 +2,6 @@
 #include <atomic>
 #include <thread>
 
-#include "device/host_stream.hpp"
 #include "span_support.hpp"
 
 using namespace kvspan;
@@ -99,11 +98,11 @@ KV_TEST("mapper: it waits for a fence by the clock when it wants the memory behi
   const auto slot = engine.allocate(48);
   KV_CHECK(eventually([&] { return rig.needs().size() == 1; }));
   rig.session->refillDone(60000);
-  hostStreamSubmit(stream);
+  PendingWork work(stream);
   engine.cache->free(slot, true, stream);
   std::this_thread::sleep_for(std::chrono::milliseconds(20));
   KV_CHECK_EQ(rig.audit->mappings(), 3u);
-  hostStreamComplete(stream);
+  work.finish();
   KV_CHECK(eventually([&] { return rig.magazinePages() >= 2; }));
   rig.checkBooks();
   rig.close();

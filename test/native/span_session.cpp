@@ -2,7 +2,6 @@
 #include <atomic>
 #include <thread>
 
-#include "device/host_stream.hpp"
 #include "span_support.hpp"
 
 using namespace kvspan;
@@ -272,7 +271,7 @@ KV_TEST("span: a span is unmapped only after the work of its freed requests") {
   auto cache = rig.cache(planOf(2, 4, 16), kNoLookahead);
   const Stream stream = createHostStream();
   const auto slot = static_cast<std::uint32_t>(cache->allocate(64).slot);
-  hostStreamSubmit(stream);
+  PendingWork work(stream);
   cache->free(slot, true, stream);
   KV_CHECK_EQ(rig.session->stats().pendingUnmapBytes, 4 * kPage);
   KV_CHECK_EQ(rig.session->giveBack(kPage), 0u);
@@ -282,7 +281,7 @@ KV_TEST("span: a span is unmapped only after the work of its freed requests") {
   cache->free(slot, false, 0);
   KV_CHECK_EQ(rig.session->giveBack(kPage), 0u);
   KV_CHECK_EQ(rig.audit->mappings(), 4u);
-  hostStreamComplete(stream);
+  work.finish();
   KV_CHECK_EQ(rig.session->giveBack(kPage), kPage);
   KV_CHECK_EQ(rig.session->stats().pendingUnmapBytes, 0u);
   rig.checkBooks();
@@ -295,7 +294,7 @@ KV_TEST("span: destroy waits for the work under way") {
   rig.add(single(2));
   auto cache = rig.cache(planOf(1, 2, 16), kNoLookahead);
   const Stream stream = createHostStream();
-  hostStreamSubmit(stream);
+  PendingWork work(stream);
   cache->free(static_cast<std::uint32_t>(cache->allocate(20).slot), true, stream);
   std::atomic<bool> gone{false};
   std::thread destroyer([&] {
@@ -304,7 +303,7 @@ KV_TEST("span: destroy waits for the work under way") {
   });
   std::this_thread::sleep_for(std::chrono::milliseconds(20));
   KV_CHECK(!gone && rig.audit->mappings() == 2);
-  hostStreamComplete(stream);
+  work.finish();
   destroyer.join();
   KV_CHECK_EQ(rig.audit->mappings(), 0u);
   rig.close();

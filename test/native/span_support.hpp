@@ -11,10 +11,12 @@
 #include <memory>
 #include <mutex>
 #include <set>
+#include <utility>
 #include <vector>
 
 #include "device/faulty_device.hpp"
 #include "device/forwarding_device.hpp"
+#include "device/host_stream.hpp"
 #include "harness.hpp"
 #include "span/session.hpp"
 
@@ -113,6 +115,23 @@ struct Engine {
   }
   std::shared_ptr<Cache> cache;
   std::vector<std::int32_t> lengths;
+};
+
+// A piece of work on a host stream, over at the latest when the test leaves: a failed check must not
+// end in a session that waits for it for ever.
+class PendingWork {
+ public:
+  explicit PendingWork(Stream stream) : stream_(stream) { hostStreamSubmit(stream_); }
+  ~PendingWork() { finish(); }
+  PendingWork(const PendingWork&) = delete;
+  PendingWork& operator=(const PendingWork&) = delete;
+  void finish() {
+    if (!std::exchange(done_, true)) hostStreamComplete(stream_);
+  }
+
+ private:
+  Stream stream_;
+  bool done_ = false;
 };
 
 // Waits up to two seconds for the mapper to get there.

@@ -1,11 +1,15 @@
 /** The same programs under the thread sanitizer. */
+import { describe } from 'vitest';
 import { programSuite, standIn } from './programs.js';
 
-programSuite('native core, thread sanitizer', 'thread', 'kvspan-native-tests');
-programSuite('device contract, thread sanitizer', 'thread', 'kvspan-selftest', ['--backend', 'host']);
-programSuite('device contract, stand-in driver, thread sanitizer', 'thread', 'kvspan-selftest', [
-  '--backend',
-  'cuda',
-  '--library',
-  standIn('thread'),
-]);
+describe('native core, thread sanitizer', () => {
+  programSuite('thread', 'kvspan-native-tests');
+});
+
+describe('device contract, thread sanitizer', () => {
+  programSuite('thread', 'kvspan-selftest', ['--backend', 'host']);
+});
+
+describe('device contract, stand-in driver, thread sanitizer', () => {
+  programSuite('thread', 'kvspan-selftest', ['--backend', 'cuda', '--library', standIn('thread')]);
+});

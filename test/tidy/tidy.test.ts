@@ -56,7 +56,7 @@ describe.skipIf(files.length === 0)('tidy', () => {
     const long = sources.flatMap(path =>
       textOf(path)
         .split('\n')
-        .map((line, index) => ({ at: `${path}:${index + 1}`, columns: [...line].length }))
+        .map((line, index) => ({ at: `${path}:${index + 1}`, columns: Array.from(line).length }))
         .filter(line => line.columns > COLUMNS_MAX)
         .map(line => line.at),
     );

@@ -28,7 +28,7 @@ std::unique_ptr<Api> open(const std::string& library) {
 #define KVSPAN_CUDA(member, exported, parameters)                                         \
   api->member = reinterpret_cast<decltype(api->member)>(::dlsym(found, #exported));       \
   if (api->member == nullptr) {                                                           \
-    unavailable(library + " has no " #exported ": a driver for CUDA 11.2 or later is needed"); \
+    unavailable(library + " has no " #exported ": a driver for CUDA 11.4 or later is needed"); \
   }
   KVSPAN_CUDA_FUNCTIONS(KVSPAN_CUDA)
 #undef KVSPAN_CUDA

@@ -27,9 +27,7 @@ struct CUuuid {
 inline constexpr CUresult kSuccess = 0;
 inline constexpr CUresult kInvalidValue = 1;
 inline constexpr CUresult kOutOfMemory = 2;
-inline constexpr CUresult kDeinitialized = 4;
 inline constexpr CUresult kNoDevice = 100;
-inline constexpr CUresult kInvalidDevice = 101;
 inline constexpr CUresult kInvalidHandle = 400;
 inline constexpr CUresult kNotReady = 600;
 inline constexpr CUresult kNotSupported = 801;
@@ -46,6 +44,7 @@ inline constexpr int kAccessRead = 1;
 inline constexpr int kAccessReadWrite = 3;
 inline constexpr unsigned kEventDisableTiming = 2;
 inline constexpr unsigned kStreamNonBlocking = 1;
+inline constexpr int kCaptureModeRelaxed = 2;
 inline constexpr int kMemoryTypeHost = 1;
 inline constexpr int kMemoryTypeDevice = 2;
 
@@ -100,14 +99,14 @@ struct CUDA_MEMCPY2D {
   KVSPAN_CUDA(cuDeviceGetCount, cuDeviceGetCount, (int*))                                         \
   KVSPAN_CUDA(cuDeviceGet, cuDeviceGet, (CUdevice*, int))                                         \
   KVSPAN_CUDA(cuDeviceGetName, cuDeviceGetName, (char*, int, CUdevice))                           \
-  KVSPAN_CUDA(cuDeviceGetUuid, cuDeviceGetUuid, (CUuuid*, CUdevice))                              \
+  KVSPAN_CUDA(cuDeviceGetUuid, cuDeviceGetUuid_v2, (CUuuid*, CUdevice))                           \
   KVSPAN_CUDA(cuDeviceGetAttribute, cuDeviceGetAttribute, (int*, int, CUdevice))                  \
-  KVSPAN_CUDA(cuDeviceTotalMem, cuDeviceTotalMem_v2, (std::size_t*, CUdevice))                    \
   KVSPAN_CUDA(cuDevicePrimaryCtxRetain, cuDevicePrimaryCtxRetain, (CUcontext*, CUdevice))         \
   KVSPAN_CUDA(cuDevicePrimaryCtxRelease, cuDevicePrimaryCtxRelease_v2, (CUdevice))                \
   KVSPAN_CUDA(cuCtxGetCurrent, cuCtxGetCurrent, (CUcontext*))                                     \
   KVSPAN_CUDA(cuCtxPushCurrent, cuCtxPushCurrent_v2, (CUcontext))                                 \
   KVSPAN_CUDA(cuCtxPopCurrent, cuCtxPopCurrent_v2, (CUcontext*))                                  \
+  KVSPAN_CUDA(cuThreadExchangeStreamCaptureMode, cuThreadExchangeStreamCaptureMode, (int*))       \
   KVSPAN_CUDA(cuMemGetInfo, cuMemGetInfo_v2, (std::size_t*, std::size_t*))                        \
   KVSPAN_CUDA(cuMemGetAllocationGranularity, cuMemGetAllocationGranularity,                       \
               (std::size_t*, const CUmemAllocationProp*, int))                                    \

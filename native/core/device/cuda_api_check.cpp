@@ -1,47 +1,69 @@
-// Holds cuda_api.hpp against the toolkit's own header wherever there is one. Nothing is generated.
+// Holds cuda_api.hpp against the toolkit's own header wherever there is one, at compile time: every
+// function's name, parameters and their order, every struct, every value. Nothing is generated.
+// Last checked against the header of CUDA 13.0; without one this file is empty. By hand:
+//   g++ -std=c++20 -fsyntax-only -I native/core -I <toolkit>/include \
+//     native/core/device/cuda_api_check.cpp
 #include "device/cuda_api.hpp"
 
 #if __has_include(<cuda.h>)
+
+#include <type_traits>
+
+// The types of our pointers, taken before the header's macros rename functions (a name pasted to
+// another is not replaced).
+namespace kvspan::cuda::check {
+#define KVSPAN_CUDA(member, exported, parameters) using Own_##member = decltype(Api::member);
+KVSPAN_CUDA_FUNCTIONS(KVSPAN_CUDA)
+#undef KVSPAN_CUDA
+}  // namespace kvspan::cuda::check
+
 #include <cuda.h>
 
-namespace {
+namespace kvspan::cuda::check {
 namespace own = kvspan::cuda;
 
-static_assert(sizeof(own::CUmemAllocationProp) == sizeof(::CUmemAllocationProp));
-static_assert(offsetof(own::CUmemAllocationProp, location) ==
-              offsetof(::CUmemAllocationProp, location));
-static_assert(offsetof(own::CUmemAllocationProp, allocFlags) ==
-              offsetof(::CUmemAllocationProp, allocFlags));
-static_assert(sizeof(own::CUmemAccessDesc) == sizeof(::CUmemAccessDesc));
-static_assert(sizeof(own::CUDA_MEMCPY2D) == sizeof(::CUDA_MEMCPY2D));
-static_assert(offsetof(own::CUDA_MEMCPY2D, dstDevice) == offsetof(::CUDA_MEMCPY2D, dstDevice));
-static_assert(offsetof(own::CUDA_MEMCPY2D, Height) == offsetof(::CUDA_MEMCPY2D, Height));
-static_assert(sizeof(own::CUdeviceptr) == sizeof(::CUdeviceptr));
-static_assert(sizeof(own::CUuuid) == sizeof(::CUuuid));
+// The name that the header gives a function, with its suffix, against the symbol that we look up.
+#define KVSPAN_TEXT(name) #name
+#define KVSPAN_EXPANDED(name) KVSPAN_TEXT(name)
+constexpr bool same(const char* a, const char* b) {
+  while (*a != 0 && *a == *b) ++a, ++b;
+  return *a == *b;
+}
 
-static_assert(own::kSuccess == CUDA_SUCCESS && own::kInvalidValue == CUDA_ERROR_INVALID_VALUE);
-static_assert(own::kOutOfMemory == CUDA_ERROR_OUT_OF_MEMORY);
-static_assert(own::kDeinitialized == CUDA_ERROR_DEINITIALIZED);
-static_assert(own::kNoDevice == CUDA_ERROR_NO_DEVICE);
-static_assert(own::kInvalidDevice == CUDA_ERROR_INVALID_DEVICE);
-static_assert(own::kInvalidHandle == CUDA_ERROR_INVALID_HANDLE);
-static_assert(own::kNotReady == CUDA_ERROR_NOT_READY);
-static_assert(own::kNotSupported == CUDA_ERROR_NOT_SUPPORTED);
-static_assert(own::kAttributeVirtualMemory ==
-              CU_DEVICE_ATTRIBUTE_VIRTUAL_MEMORY_MANAGEMENT_SUPPORTED);
-static_assert(own::kAttributePosixHandle ==
-              CU_DEVICE_ATTRIBUTE_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR_SUPPORTED);
-static_assert(own::kAllocationTypePinned == CU_MEM_ALLOCATION_TYPE_PINNED);
-static_assert(own::kHandleTypePosixFd == CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR);
-static_assert(own::kLocationTypeDevice == CU_MEM_LOCATION_TYPE_DEVICE);
-static_assert(own::kGranularityMinimum == CU_MEM_ALLOC_GRANULARITY_MINIMUM);
-static_assert(own::kAccessNone == CU_MEM_ACCESS_FLAGS_PROT_NONE);
-static_assert(own::kAccessRead == CU_MEM_ACCESS_FLAGS_PROT_READ);
-static_assert(own::kAccessReadWrite == CU_MEM_ACCESS_FLAGS_PROT_READWRITE);
-static_assert(own::kEventDisableTiming == CU_EVENT_DISABLE_TIMING);
-static_assert(own::kStreamNonBlocking == CU_STREAM_NON_BLOCKING);
-static_assert(own::kMemoryTypeHost == CU_MEMORYTYPE_HOST);
-static_assert(own::kMemoryTypeDevice == CU_MEMORYTYPE_DEVICE);
+// Two types are alike if a caller of the one passes what the other takes: pointers to the same
+// kind of thing, equally const; numbers and enums of one size; floating against nothing.
+template <typename A, typename B>
+constexpr bool alike() {
+  if constexpr (std::is_pointer_v<A> || std::is_pointer_v<B>) {
+    if constexpr (std::is_pointer_v<A> && std::is_pointer_v<B>) {
+      using To = std::remove_pointer_t<A>;
+      using From = std::remove_pointer_t<B>;
+      if constexpr (std::is_const_v<To> != std::is_const_v<From>) return false;
+      else if constexpr (std::is_void_v<To> || std::is_void_v<From>) return std::is_void_v<To> == std::is_void_v<From>;
+      else if constexpr (std::is_class_v<To>) return std::is_class_v<From>;
+      else return alike<std::remove_const_t<To>, std::remove_const_t<From>>();
+    } else {
+      return false;
+    }
+  } else {
+    constexpr bool numbers = (std::is_integral_v<A> || std::is_enum_v<A>) &&
+                             (std::is_integral_v<B> || std::is_enum_v<B>);
+    return numbers && sizeof(A) == sizeof(B);
+  }
+}
 
-}  // namespace
+template <typename A, typename B>
+struct Functions : std::false_type {};
+template <typename RA, typename... As, typename RB, typename... Bs>
+  requires(sizeof...(As) == sizeof...(Bs))
+struct Functions<RA (*)(As...), RB (*)(Bs...)>
+    : std::bool_constant<alike<RA, RB>() && (alike<As, Bs>() && ...)> {};
+
+#define KVSPAN_CUDA(member, exported, parameters)                             \
+  static_assert(same(KVSPAN_EXPANDED(member), KVSPAN_TEXT(exported)));        \
+  static_assert(Functions<Own_##exported##_of<0>, decltype(&::member)>::value);
+#undef KVSPAN_CUDA
+
+}  // namespace kvspan::cuda::check
+
 #endif

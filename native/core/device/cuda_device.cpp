@@ -12,6 +12,9 @@ namespace {
 
 using cuda::kSuccess;
 
+// kvspan's page on every device: the daemon's plans and accounts are made of it.
+constexpr std::uint64_t kPageBytes = 2ull << 20;
+
 // A pitch above the driver's limit (CU_DEVICE_ATTRIBUTE_MAX_PITCH) is copied row by row.
 constexpr std::uint64_t kPitchMax = (1ull << 31) - 1;
 
@@ -23,12 +26,17 @@ cuda::CUmemAllocationProp pinnedOn(cuda::CUdevice device) {
   return properties;
 }
 
+// A page must be a whole number of the driver's own units; a finer unit is of no use.
 std::uint64_t granularityOf(const cuda::Api& api, cuda::CUdevice device) {
   const auto properties = pinnedOn(device);
   std::size_t bytes = 0;
   api.check(api.cuMemGetAllocationGranularity(&bytes, &properties, cuda::kGranularityMinimum),
             "cuMemGetAllocationGranularity", "minimum");
-  return bytes;
+  if (bytes != 0 && kPageBytes % bytes == 0) return kPageBytes;
+  throw Error(Code::DeviceUnavailable, "cuda: " + cuda::deviceName(api, device) +
+                                           " allocates in units of " + std::to_string(bytes) +
+                                           " bytes, which do not divide kvspan's page of " +
+                                           std::to_string(kPageBytes));
 }
 
 std::string describe(std::uint64_t bytes) { return std::to_string(bytes) + " bytes"; }
@@ -94,13 +102,16 @@ CudaContext::CudaContext(const cuda::Api& api, cuda::CUdevice device) : api_(api
 CudaContext::~CudaContext() { api_.cuDevicePrimaryCtxRelease(device_); }
 
 CudaContext::Scope::Scope(const CudaContext& context) : api_(context.api_) {
+  // A failure of either shows in the call that follows; there is nothing to undo then.
   cuda::CUcontext current = nullptr;
-  if (api_.cuCtxGetCurrent(&current) == kSuccess && current == context.context_) return;
-  // A failure shows in the call that follows; there is nothing to undo then.
-  pushed_ = api_.cuCtxPushCurrent(context.context_) == kSuccess;
+  if (api_.cuCtxGetCurrent(&current) != kSuccess || current != context.context_) {
+    pushed_ = api_.cuCtxPushCurrent(context.context_) == kSuccess;
+  }
+  exchanged_ = api_.cuThreadExchangeStreamCaptureMode(&captureMode_) == kSuccess;
 }
 
 CudaContext::Scope::~Scope() {
+  if (exchanged_) api_.cuThreadExchangeStreamCaptureMode(&captureMode_);
   cuda::CUcontext popped = nullptr;
   if (pushed_) api_.cuCtxPopCurrent(&popped);
 }

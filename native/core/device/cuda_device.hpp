@@ -22,7 +22,9 @@ class CudaContext {
   const cuda::Api& api() const { return api_; }
 
   // Makes the context current on this thread and leaves the thread as it was found: the thread
-  // may be an engine's, with a context of its own.
+  // may be an engine's, with a context of its own. Calls within it do not disturb the capture of a
+  // CUDA graph, on this thread or another: in the default mode of a capture the driver would refuse
+  // them (an event's query, an allocation), and break the capture off.
   class Scope {
    public:
     explicit Scope(const CudaContext& context);
@@ -33,6 +35,8 @@ class CudaContext {
    private:
     const cuda::Api& api_;
     bool pushed_ = false;
+    bool exchanged_ = false;
+    int captureMode_ = cuda::kCaptureModeRelaxed;  // the thread's own, while it is exchanged
   };
 
  private:

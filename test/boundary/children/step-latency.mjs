@@ -2,6 +2,7 @@
 import { cacheOptions, openPair, planOf } from './load.mjs';
 
 const CALLS = 100_000;
+const microseconds = nanoseconds => Number(nanoseconds) / 1000;
 const { session, server } = await openPair(process.argv[2], 256);
 const cache = session.createCache(planOf(256), cacheOptions);
 for (let i = 0; i < 256; i++) await cache.allocate(100);
@@ -13,14 +14,14 @@ const outcomes = [0, 0, 0, 0];
 for (let i = 0; i < CALLS; i++) {
   const begin = process.hrtime.bigint();
   const outcome = cache.step(lengths);
-  times[i] = Number(process.hrtime.bigint() - begin) / 1000;
+  times[i] = microseconds(process.hrtime.bigint() - begin);
   outcomes[outcome]++;
 }
 // What the two clock readings cost by themselves.
-const clock = Float64Array.from(
-  { length: CALLS },
-  () => -Number(process.hrtime.bigint() - process.hrtime.bigint()) / 1000,
-);
+const clock = Float64Array.from({ length: CALLS }, () => {
+  const begin = process.hrtime.bigint();
+  return microseconds(process.hrtime.bigint() - begin);
+});
 clock.sort();
 times.sort(); // in place, as numbers
 const at = (sorted, share) => sorted[Math.floor(CALLS * share)];
