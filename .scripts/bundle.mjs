@@ -54,7 +54,9 @@ await build({
   sourcesContent: false,
   // The dependencies are CommonJS: inside an ES module they need a `require` for Node's own modules.
   banner: {
-    js: "import { createRequire as kvspanRequire } from 'node:module'; const require = kvspanRequire(import.meta.url);",
+    js:
+      "import { createRequire as kvspanRequire } from 'node:module'; " +
+      'const require = kvspanRequire(import.meta.url);',
   },
   logLevel: 'warning',
 });
@@ -105,7 +107,8 @@ function makeLoadable(path) {
   if (major > GLIBC_OLDEST[0] || (major === GLIBC_OLDEST[0] && minor > GLIBC_OLDEST[1])) {
     const needs = versionNeeds(elf).map(need => need.name);
     process.stderr.write(
-      `kvspan: ${basename(path)} needs glibc ${major}.${minor}, the bundle promises ${GLIBC_OLDEST.join('.')}: ${needs.join(' ')}\n`,
+      `kvspan: ${basename(path)} needs glibc ${major}.${minor}, ` +
+        `the bundle promises ${GLIBC_OLDEST.join('.')}: ${needs.join(' ')}\n`,
     );
     process.exit(1);
   }

@@ -7,7 +7,8 @@ import { bin, mtime, must, newest, root, touch } from './lib.mjs';
 
 const NODE_OLDEST = [20, 19];
 const COMPILER_HINT =
-  'kvspan builds a small C++20 addon: it needs cmake 3.20 or later, make or ninja, and g++ 12 / clang 15 or later\n' +
+  'kvspan builds a small C++20 addon: it needs cmake 3.20 or later, make or ninja, ' +
+  'and g++ 12 / clang 15 or later\n' +
   '(Debian and Ubuntu: apt-get install cmake g++ make).';
 
 function checkNode() {
@@ -22,7 +23,15 @@ function checkNode() {
 async function dependencies(say) {
   if (mtime('node_modules/.package-lock.json') >= mtime('package-lock.json')) return;
   say('installing dependencies');
-  await must('npm ci', 'npm', ['ci', '--no-audit', '--no-fund', '--loglevel=error']);
+  // Not `npm ci`: it refuses a lock file without the binaries of other platforms, which some
+  // registries do not carry. This too installs what the lock file says, and leaves it as it is.
+  await must('npm install', 'npm', [
+    'install',
+    '--no-save',
+    '--no-audit',
+    '--no-fund',
+    '--loglevel=error',
+  ]);
 }
 
 const isNativeSource = path => /\.(cpp|hpp|txt|json)$/.test(path);
