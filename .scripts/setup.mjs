@@ -44,7 +44,7 @@ export async function native(say, { tests = false } = {}) {
   say(`building the native core${tests ? ' and its tests' : ''}`);
   // The tests are always configured, since cmake-js configures a folder only once; without `tests`
   // the addon alone is built.
-  const args = ['compile', '-d', 'native', '-O', `${root}/build/native`, '--parallel', '2'];
+  const args = ['build', '-d', 'native', '-O', `${root}/build/native`, '--parallel', '2'];
   const target = tests ? [] : ['--target', 'kvspan'];
   await must('the native build', bin('cmake-js'), [...args, '--CDKVSPAN_TESTS=ON', ...target], {
     hint: COMPILER_HINT,

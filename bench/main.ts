@@ -1,6 +1,15 @@
 /** `kvspan bench [allocator]`: runs benchmarks, prints tables, writes JSON under `bench/results/`. */
 import { Command } from 'commander';
+import { defaultCudaLibrary } from '../proto/paths.js';
 import { runAllocatorBench } from './allocator/bench.js';
+
+interface Flags {
+  readonly backend: string;
+  readonly cudaLibrary?: string;
+  readonly out: string;
+  readonly smoke: boolean;
+  readonly only?: string[];
+}
 
 export async function main(argv: string[]): Promise<number> {
   const program = new Command('kvspan bench')
@@ -11,11 +20,18 @@ export async function main(argv: string[]): Promise<number> {
     .command('allocator', { isDefault: true })
     .description('step, grants, growth, session set-up, and the daemon itself')
     .option('--backend <backend>', 'auto, host or cuda', 'auto')
+    .option(
+      '--cuda-library <file>',
+      "path of libcuda (default: KVSPAN_CUDA_LIBRARY, else the system's)",
+    )
     .option('--out <directory>', 'where the JSON goes', 'bench/results')
     .option('--smoke', 'small sizes: checks that the harness runs, not how fast', false)
     .option('--only <case...>', 'step, grant, growth, setup, resident')
-    .action(async (options: { backend: string; out: string; smoke: boolean; only?: string[] }) => {
-      code = await runAllocatorBench(options);
+    .action(async (flags: Flags) => {
+      code = await runAllocatorBench({
+        ...flags,
+        cudaLibrary: flags.cudaLibrary ?? defaultCudaLibrary(),
+      });
     });
   try {
     await program.parseAsync(argv, { from: 'user' });

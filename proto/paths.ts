@@ -1,4 +1,4 @@
-/** Where daemon and clients meet when nobody says otherwise. */
+/** Where things are when nobody says otherwise: the place to meet, and the driver's library. */
 import { join } from 'node:path';
 
 export const SERVICE_SOCKET = 'kvspan.sock';
@@ -16,4 +16,12 @@ export function defaultSocketDirectory(
   if (uid === 0) return '/run/kvspan';
   if (env['XDG_RUNTIME_DIR']) return join(env['XDG_RUNTIME_DIR'], 'kvspan');
   return `/tmp/kvspan-${uid}`;
+}
+
+/**
+ * Path of libcuda: `KVSPAN_CUDA_LIBRARY`, else null, the system's `libcuda.so.1`. The daemon reads
+ * the same variable with its other settings.
+ */
+export function defaultCudaLibrary(env: NodeJS.ProcessEnv = process.env): string | null {
+  return env['KVSPAN_CUDA_LIBRARY'] || null;
 }

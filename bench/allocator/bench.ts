@@ -17,6 +17,8 @@ import { type Workload, workloadFor } from './workload.js';
 
 export interface AllocatorBenchOptions {
   readonly backend: string;
+  /** Path of libcuda, in this process and in the daemon; null: the system's. */
+  readonly cudaLibrary: string | null;
   readonly out: string;
   readonly smoke: boolean;
   readonly only?: readonly string[];
@@ -43,7 +45,7 @@ const parts: Readonly<Record<string, (context: Context) => Promise<Row[]>>> = {
     ...(await coldGrant(session, device, workload)),
     ...(await giveBack(session, workload)),
   ],
-  setup: ({ socketDirectory, workload }) => sessionSetUp(socketDirectory, workload),
+  setup: ({ socketDirectory, device, workload }) => sessionSetUp(socketDirectory, device, workload),
   growth: ({ session, device, workload }) => growth(session, device, workload),
 };
 
@@ -62,23 +64,25 @@ function backendOption(backend: string): 'auto' | 'host' | 'cuda' {
 export async function runAllocatorBench(options: AllocatorBenchOptions): Promise<number> {
   const names = chosenParts(options.only);
   const backend = backendOption(options.backend);
+  const { cudaLibrary } = options;
   const daemon = await startDaemon({
     backend,
-    serveArguments: poolArguments(backend, options.smoke),
+    cudaLibrary,
+    serveArguments: poolArguments(backend, cudaLibrary, options.smoke),
   });
   const session = await connect({
     socketDirectory: daemon.socketDirectory,
     name: 'bench-allocator',
+    cudaLibrary,
   });
   const rows: Row[] = [];
   try {
     const { device, backend: serverBackend } = session.server;
-    const library = process.env['KVSPAN_CUDA_LIBRARY'] ?? null;
     const context: Context = {
       session,
       socketDirectory: daemon.socketDirectory,
       daemonPid: daemon.pid ?? 0,
-      device: { backend: serverBackend, ordinal: device.ordinal, library },
+      device: { backend: serverBackend, ordinal: device.ordinal, library: cudaLibrary },
       workload: workloadFor(serverBackend, options.smoke),
     };
     for (const name of names) {
@@ -111,14 +115,20 @@ export async function runAllocatorBench(options: AllocatorBenchOptions): Promise
 }
 
 /** The host backend's default pool is small; the bench needs room for 10,000 extents of addresses. */
-function poolArguments(backend: 'auto' | 'host' | 'cuda', smoke: boolean): string[] {
+function poolArguments(
+  backend: 'auto' | 'host' | 'cuda',
+  cudaLibrary: string | null,
+  smoke: boolean,
+): string[] {
   if (smoke) return ['--pool-bytes', '2GiB'];
-  return backend === 'cuda' || (backend === 'auto' && hasGpu()) ? [] : ['--pool-bytes', '80%'];
+  return backend === 'cuda' || (backend === 'auto' && hasGpu(cudaLibrary))
+    ? []
+    : ['--pool-bytes', '80%'];
 }
 
-function hasGpu(): boolean {
+function hasGpu(library: string | null): boolean {
   try {
-    loadNative().openDevice({ backend: 'cuda', ordinal: 0, library: null }).close();
+    loadNative().openDevice({ backend: 'cuda', ordinal: 0, library }).close();
     return true;
   } catch {
     return false;

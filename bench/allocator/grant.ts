@@ -71,12 +71,20 @@ export async function giveBack(session: Session, workload: Workload): Promise<Ro
 }
 
 /** A serving process comes up: connect, one cache; and goes. */
-export async function sessionSetUp(socketDirectory: string, workload: Workload): Promise<Row[]> {
+export async function sessionSetUp(
+  socketDirectory: string,
+  device: DeviceOptions,
+  workload: Workload,
+): Promise<Row[]> {
   const connectUs: number[] = [];
   const cacheUs: number[] = [];
   for (let repeat = 0; repeat < workload.repeats; repeat += 1) {
     let start = performance.now();
-    const session = await connect({ socketDirectory, name: 'bench-setup' });
+    const session = await connect({
+      socketDirectory,
+      name: 'bench-setup',
+      cudaLibrary: device.library,
+    });
     connectUs.push(since(start));
     start = performance.now();
     await session.createCache({ ...workload.geometry, slots: workload.slots, maxTokens: 4096 });

@@ -34,6 +34,8 @@ const pathOf = (relative: string): string => fileURLToPath(new URL(relative, imp
 export interface DaemonOptions {
   readonly socketDirectory: string | null;
   readonly backend: 'auto' | 'host' | 'cuda';
+  /** Path of libcuda for a private daemon; absent or null: its own default. */
+  readonly cudaLibrary?: string | null;
   /** Further arguments of a private daemon. */
   readonly serveArguments: readonly string[];
 }
@@ -73,6 +75,7 @@ export async function startDaemon(
     throw new KvspanError('DAEMON_UNAVAILABLE', 'the command line is not built: npm run build');
   const socketDirectory = await mkdtemp(join(tmpdir(), 'kvspan-demo-'));
   const args = [cli, 'serve', '--socket-directory', socketDirectory, '--backend', options.backend];
+  if (options.cudaLibrary) args.push('--cuda-library', options.cudaLibrary);
   const child = spawn(process.execPath, [...args, ...options.serveArguments], {
     stdio: ['ignore', 'pipe', 'pipe'],
   });

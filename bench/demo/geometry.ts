@@ -104,5 +104,6 @@ export function tokenBytes(geometry: DemoGeometry): number {
 
 export function describeGeometry(geometry: DemoGeometry): string {
   const { layers, kvHeads, headDim, queryHeads, dtype, layout } = geometry;
-  return `${layers} layers, ${queryHeads} query heads over ${kvHeads} KV heads of ${headDim}, ${dtype}, ${layout}`;
+  const heads = `${queryHeads} query heads over ${kvHeads} KV heads of ${headDim}`;
+  return `${layers} layers, ${heads}, ${dtype}, ${layout}`;
 }

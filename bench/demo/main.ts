@@ -2,6 +2,7 @@
 import { writeFile } from 'node:fs/promises';
 import { Command, Option } from 'commander';
 import { badField, KvspanError } from '../../proto/errors.js';
+import { defaultCudaLibrary } from '../../proto/paths.js';
 import { defaultDistribution } from '../trace/synthetic.js';
 import { parseGeometry, presets } from './geometry.js';
 import { faults } from './report.js';
@@ -26,6 +27,7 @@ interface Flags {
   readonly backend: DemoOptions['backend'];
   readonly socketDirectory?: string;
   readonly poolBytes?: string;
+  readonly cudaLibrary?: string;
   readonly seed: string;
   readonly batch: string;
   readonly short?: boolean;
@@ -62,6 +64,10 @@ function createCommand(): Command {
       'of a running daemon (default: the usual one, or a private daemon)',
     )
     .option('--pool-bytes <size>', 'pool of a private daemon, as `kvspan serve --pool-bytes`')
+    .option(
+      '--cuda-library <file>',
+      "path of libcuda, here and for a private daemon (default: KVSPAN_CUDA_LIBRARY, else the system's)",
+    )
     .option('--seed <n>', 'of everything drawn', String(SEED_DEFAULT))
     .option('--batch <n>', 'requests live at once', String(BATCH_DEFAULT))
     .option('--short', `a quick version: ${REQUESTS_SHORT} requests`)
@@ -107,6 +113,7 @@ function parseFlags(flags: Flags): DemoOptions {
     geometry: parseGeometry(flags.geometry),
     backend: flags.backend,
     socketDirectory: flags.socketDirectory ?? null,
+    cudaLibrary: flags.cudaLibrary ?? defaultCudaLibrary(),
     serveArguments: flags.poolBytes === undefined ? [] : ['--pool-bytes', flags.poolBytes],
     seed: integer('--seed', flags.seed, 0, 2 ** 32 - 1),
     batchMax: integer('--batch', flags.batch, 1, BATCH_MAX),

@@ -17,6 +17,8 @@ export interface DemoOptions {
   readonly backend: 'auto' | 'host' | 'cuda';
   /** Of a running daemon; null: the default place, and a private daemon if none answers there. */
   readonly socketDirectory: string | null;
+  /** Path of libcuda, in this process and in a private daemon; null: the system's. */
+  readonly cudaLibrary: string | null;
   /** Arguments of `kvspan serve` for a private daemon. */
   readonly serveArguments: readonly string[];
   readonly seed: number;
@@ -48,11 +50,11 @@ async function runAgainst(
   requests: TraceRequest[],
 ): Promise<DemoReport> {
   // What is opened once for a process (the addon, the device, gRPC) is opened before the baseline.
-  await (await connectTo(daemon)).close();
+  await (await connectTo(daemon, options)).close();
   const watch = new LeakWatch(daemon);
   try {
     await watch.begin();
-    const session = await connectTo(daemon);
+    const session = await connectTo(daemon, options);
     try {
       const report = await replay(session, options, requests);
       await session.close();
@@ -65,6 +67,6 @@ async function runAgainst(
   }
 }
 
-function connectTo(daemon: DemoDaemon): Promise<Session> {
-  return connect({ socketDirectory: daemon.socketDirectory, name: 'kvspan-demo' });
+function connectTo(daemon: DemoDaemon, { cudaLibrary }: DemoOptions): Promise<Session> {
+  return connect({ socketDirectory: daemon.socketDirectory, name: 'kvspan-demo', cudaLibrary });
 }

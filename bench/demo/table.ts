@@ -24,11 +24,13 @@ function overview(report: DemoReport): string {
     ['slots', `${report.geometry.slots} of up to ${count(report.geometry.maxTokens)} tokens`],
     [
       'requests',
-      `${count(requests.completed)} of ${count(requests.total)} completed, ${requests.failed} failed, ${requests.preempted} preemptions`,
+      `${count(requests.completed)} of ${count(requests.total)} completed, ` +
+        `${requests.failed} failed, ${requests.preempted} preemptions`,
     ],
     [
       'tokens',
-      `${count(tokens.prompt)} prompt, ${count(tokens.generated)} generated, ${count(tokens.recomputed)} computed again`,
+      `${count(tokens.prompt)} prompt, ${count(tokens.generated)} generated, ` +
+        `${count(tokens.recomputed)} computed again`,
     ],
     ['rows', `${size(bytes)} written and verified, ${report.mismatches} mismatches`],
     [
@@ -97,7 +99,10 @@ function memoryTable(report: DemoReport): string {
   row('if every slot were preallocated', memory.preallocatedBytes);
   row("the daemon's pool", memory.poolBytes);
   const tokens = Math.floor(PAGE_BYTES / report.geometry.tokenBytes);
-  return `${table.toString()}\nMemory is mapped in pages of 2 MiB: ${count(tokens)} tokens of this geometry, 16 of an 8B model's.`;
+  return (
+    `${table.toString()}\nMemory is mapped in pages of 2 MiB: ` +
+    `${count(tokens)} tokens of this geometry, 16 of an 8B model's.`
+  );
 }
 
 /** The driver's granule. */

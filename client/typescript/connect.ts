@@ -1,7 +1,13 @@
 /** The way in. */
-import { defaultSocketDirectory } from '../../proto/paths.js';
+import { KvspanError } from '../../proto/errors.js';
+import { defaultCudaLibrary, defaultSocketDirectory } from '../../proto/paths.js';
 import { findDaemon } from './establish.js';
-import { openMemory } from './mapping/memory.js';
+import {
+  type Memory,
+  type MemoryEvents,
+  type MemoryOptions,
+  openMemory,
+} from './mapping/memory.js';
 import type { ServerInfo } from './service.js';
 import { ClientSession } from './session.js';
 import type { ConnectOptions, Session } from './types.js';
@@ -47,18 +53,37 @@ export async function connect(options: ConnectOptions = {}): Promise<Session> {
   const memory = {
     backend: server.backend,
     ordinal: ordinal ?? server.device.ordinal,
-    cudaLibrary: options.cudaLibrary ?? null,
+    cudaLibrary: options.cudaLibrary === undefined ? defaultCudaLibrary() : options.cudaLibrary,
     lowWaterBytes,
     highWaterBytes,
   };
   try {
-    const session = new ClientSession(settings, server, events => openMemory(memory, events));
+    const session = new ClientSession(settings, server, events =>
+      openTheSame(server, memory, events),
+    );
     await session.begin(daemon);
     return session;
   } catch (error) {
     daemon.service.close();
     throw error;
   }
+}
+
+/**
+ * The daemon's device in this process. CUDA_VISIBLE_DEVICES numbers GPUs anew for each process, and
+ * memory of one GPU mapped for another would be found out only by a kernel that faults.
+ */
+function openTheSame(server: ServerInfo, options: MemoryOptions, events: MemoryEvents): Memory {
+  const memory = openMemory(options, events);
+  const { uuid, name } = memory.device;
+  if (uuid === server.device.uuid) return memory;
+  // It has nothing yet, and nobody knows it: there is nothing to wait for.
+  void memory.close().catch(() => undefined);
+  throw new KvspanError(
+    'DEVICE_UNAVAILABLE',
+    `ordinal ${options.ordinal} is ${name} ${uuid} in this process, but the daemon serves ` +
+      `${server.device.name} ${server.device.uuid}: set \`ordinal\`, or CUDA_VISIBLE_DEVICES`,
+  );
 }
 
 function lowWaterDefault(server: ServerInfo): bigint {

@@ -1,5 +1,6 @@
 /**
- * Establishing a session: once when a client connects, and again each time the daemon was away.
+ * Establishing a session: once when a client connects, and again each time the daemon was away, or
+ * had given the client up: then its former session's memory and addresses move to the new one.
  */
 import { join } from 'node:path';
 import type { CacheGeometry, CachePlan } from '../../proto/domain.js';
@@ -12,6 +13,7 @@ import { heldExtents } from './mapping/memory.js';
 import { type ServerInfo, Service } from './service.js';
 
 const noRoomCodes: ReadonlySet<string> = new Set(['QUOTA_EXHAUSTED', 'POOL_EXHAUSTED']);
+const noPlaceCodes: ReadonlySet<string> = new Set(['ADDRESS_PLAN_EXHAUSTED', 'CACHE_LIMIT']);
 
 export interface Meeting {
   readonly socketDirectory: string;
@@ -100,9 +102,10 @@ export interface Replanted {
   cacheId: bigint;
 }
 
-/** The cache keeps its addresses, so the new daemon's plan for it must have the same sizes. */
+/** The cache keeps its addresses, so the daemon's plan for it must have the same sizes. */
 export async function replant(cache: Replanted, link: Link, timeoutMs: number): Promise<void> {
   const { baseAddress } = cache.plan;
+  if (cache.closed) return bury(cache, link, timeoutMs);
   const { cacheId, plan } = await link.service.createCache(
     cache.geometry,
     baseAddress,
@@ -124,7 +127,22 @@ export async function replant(cache: Replanted, link: Link, timeoutMs: number): 
     );
   }
   cache.cacheId = cacheId;
-  if (cache.closed) await link.service.destroyCache(cacheId, timeoutMs);
-  else if (plan.baseAddress !== baseAddress)
+  if (plan.baseAddress !== baseAddress)
     await link.service.placeCache(cacheId, baseAddress, timeoutMs);
+}
+
+/**
+ * A cache that was closed while nobody could be told is taken over from the earlier session, so that
+ * it can be destroyed. A daemon that has no room for it has nothing of it either.
+ */
+async function bury(cache: Replanted, link: Link, timeoutMs: number): Promise<void> {
+  const { geometry, plan, name } = cache;
+  const { service } = link;
+  try {
+    const { cacheId } = await service.createCache(geometry, plan.baseAddress, name, timeoutMs);
+    cache.cacheId = cacheId;
+    await service.destroyCache(cacheId, timeoutMs);
+  } catch (error) {
+    if (!(error instanceof KvspanError) || !noPlaceCodes.has(error.code)) throw error;
+  }
 }

@@ -51,11 +51,6 @@ export class Returns {
     this.#expected.clear();
   }
 
-  /** A new session: what was released before it is on no account of its daemon. */
-  forget(): void {
-    this.#queue = [];
-  }
-
   /** Resolves when the daemon has acknowledged all of these, which are about to be added. */
   async expect(extentIds: readonly bigint[]): Promise<void> {
     const each = extentIds.map(
@@ -86,9 +81,10 @@ export class Returns {
   }
 
   /**
-   * The daemon takes all of a batch or nothing. An extent that it does not know (released while the
-   * session was being re-established) must not keep the rest charged, so a refused batch is halved
-   * until the odd one is alone.
+   * The daemon takes all of a batch or nothing. What was released while the session was away is told
+   * to the next one: a daemon that lived on still has it charged, a new one never heard of it. An
+   * extent that it does not know must not keep the rest charged, so a refused batch is halved until
+   * the odd one is alone.
    */
   async #send(link: Link, extentIds: readonly bigint[]): Promise<void> {
     try {

@@ -67,7 +67,7 @@ export class ClientSession implements Session, CacheOwner {
           this.#grants.failAll(error);
           this.#returns.interrupt(error);
         },
-        installed: () => this.#returns.resume(),
+        installed: () => this.#installed(),
         restore: link => this.#restore(link),
       },
     );
@@ -260,11 +260,10 @@ export class ClientSession implements Session, CacheOwner {
   }
 
   async cacheClosed(cache: SessionCache): Promise<void> {
-    this.#caches.delete(cache);
-    // Without a daemon there is nothing to tell: the next one never hears of this cache.
-    await this.#connection.link?.service
-      .destroyCache(cache.cacheId, CLOSE_TIMEOUT_MS)
-      .catch(() => undefined);
+    const { link } = this.#connection;
+    await link?.service.destroyCache(cache.cacheId, CLOSE_TIMEOUT_MS).catch(() => undefined);
+    // Else it is told once there is a session again: until then its addresses are taken.
+    if (link?.open === true) this.#caches.delete(cache);
   }
 
   async #wishInBackground(wish: GrantWish): Promise<Granted> {
@@ -282,10 +281,16 @@ export class ClientSession implements Session, CacheOwner {
 
   async #restore(link: Link): Promise<bigint> {
     const { timeoutMs } = this.#connection;
-    this.#returns.forget();
     const adoptedBytes = await adoptHeld(this.#memory, link, timeoutMs);
+    // Those that were closed meanwhile as well: a daemon that lived on still has them.
     for (const cache of this.#caches) await replant(cache, link, timeoutMs);
     return adoptedBytes;
+  }
+
+  /** What nobody could be told is told now. */
+  #installed(): void {
+    this.#returns.resume();
+    for (const cache of this.#caches) if (cache.closed) void this.cacheClosed(cache);
   }
 
   async #reclaim(

@@ -11,7 +11,7 @@ export interface ConnectOptions {
   readonly socketDirectory?: string;
   /** For people: shown in the admin service. Printable ASCII, 1 to 63 bytes. Default: the pid. */
   readonly name?: string;
-  /** Path of libcuda; null (default): the system's. */
+  /** Path of libcuda; null: the system's. Default: `KVSPAN_CUDA_LIBRARY`, else the system's. */
   readonly cudaLibrary?: string | null;
   /** CUDA ordinal of the daemon's device in this process. Default: the daemon's own. */
   readonly ordinal?: number;

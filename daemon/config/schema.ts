@@ -57,7 +57,8 @@ export const configSchema = z.strictObject({
     .nullable()
     .default(null)
     .describe(
-      "memory to serve, as 40GiB or 80%; default: 90% of a GPU's free memory, on the host backend a quarter of what is available, at most 4GiB",
+      "memory to serve, as 40GiB or 80%; default: 90% of a GPU's free memory, " +
+        'on the host backend a quarter of what is available, at most 4GiB',
     ),
   sessionLimitBytes: size
     .default({ percent: 100 })

@@ -131,7 +131,8 @@ export class AddressPlan {
 
   private exhausted(asked: Bytes): KvspanError {
     const message =
-      `address plan: the cache asks ${asked} bytes of addresses, ${this.freeTotal} of ${this.size} are left, ` +
+      `address plan: the cache asks ${asked} bytes of addresses, ` +
+      `${this.freeTotal} of ${this.size} are left, ` +
       `the largest range has ${this.largestFreeBytes()}`;
     return new KvspanError('ADDRESS_PLAN_EXHAUSTED', message, {
       field: 'geometry',

@@ -102,7 +102,9 @@ export class Books {
   }
 
   destroyCache(id: SessionId, cache: CacheId): void {
-    this.cacheBook.destroy(this.table.living(id), cache);
+    const session = this.table.living(id);
+    this.cacheBook.destroy(session, cache);
+    this.table.forgetIfEmpty(session);
   }
 
   requestGrant(id: SessionId, request: GrantRequest, now: Instant): Effect[] {
@@ -135,7 +137,7 @@ export class Books {
     const session = this.table.living(id);
     const extents = this.ownedOnce(session, ids);
     for (const extent of extents) this.pools.giveBack(extent);
-    this.forgetFormer(session, new Set(extents.map(extent => extent.session)));
+    this.forgetEmpty(new Set(extents.map(extent => extent.session)));
     const returnedBytes = bytes(extents.reduce((total, extent) => total + extent.bytes, 0n));
     // The account as it is before this very return lets one of the session's own grants be met.
     const returned = { extentCount: extents.length, returnedBytes, heldBytes: session.heldBytes };
@@ -150,7 +152,7 @@ export class Books {
     const holders = new Set(adoption.moved.map(extent => extent.session));
     this.pools.adopt(session, adoption.fresh);
     for (const extent of adoption.moved) this.pools.move(extent, session);
-    this.forgetFormer(session, holders);
+    this.forgetEmpty(holders);
     this.desk.accountChanged(session);
     return session.heldBytes;
   }
@@ -250,8 +252,8 @@ export class Books {
   }
 
   /** The sessions that these extents were of are forgotten if nothing of them is left. */
-  private forgetFormer(heir: Session, holders: ReadonlySet<Session>): void {
-    for (const holder of holders) if (holder !== heir) this.table.forgetIfEmpty(holder);
+  private forgetEmpty(holders: ReadonlySet<Session>): void {
+    for (const holder of holders) this.table.forgetIfEmpty(holder);
   }
 
   private view(session: Session): SessionView {

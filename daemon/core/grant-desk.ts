@@ -74,7 +74,8 @@ export class GrantDesk {
 
   /**
    * Throws unless the session may hold this much more, and the pool has what of it is fresh; what
-   * moves from another account is in use already. If a grant of the session waits for nothing but the pool, what it needs of the quota is spoken for: it would lose its turn.
+   * moves from another account is in use already. If a grant of the session waits for nothing but
+   * the pool, what it needs of the quota is spoken for: it would lose its turn.
    */
   checkRoomToAdopt(session: Session, { freshBytes, movedBytes }: Adoption): void {
     const wantedBytes = freshBytes + movedBytes;

@@ -116,7 +116,8 @@ export class WaitingLine {
     if (!same || waiting !== this.total) {
       throw new KvspanError(
         'INTERNAL',
-        `ledger: ${this.contenders.length} contend of ${this.total} waiting, should be ${firsts.length} of ${waiting}`,
+        `ledger: ${this.contenders.length} contend of ${this.total} waiting, ` +
+          `should be ${firsts.length} of ${waiting}`,
       );
     }
   }

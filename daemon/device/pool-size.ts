@@ -45,7 +45,9 @@ export function poolSize(asked: Size | null, device: DeviceDescription): Bytes {
     );
   }
   if (size > device.totalBytes) {
-    const message = `poolBytes is ${size} (${showBytes(size)}), but ${device.name} has ${device.totalBytes} (${showBytes(device.totalBytes)})`;
+    const message =
+      `poolBytes is ${size} (${showBytes(size)}), ` +
+      `but ${device.name} has ${device.totalBytes} (${showBytes(device.totalBytes)})`;
     throw new StartupError(
       'poolTooLarge',
       message,

@@ -14,7 +14,6 @@ import {
   type UntypedServiceImplementation,
 } from '@grpc/grpc-js';
 import { ReflectionV1Implementation } from '@grpc/reflection/build/src/implementations/reflection-v1.js';
-import type { ServerReflectionRequest } from '@grpc/reflection/build/src/generated/grpc/reflection/v1/ServerReflectionRequest.js';
 import { loadReflectedPackage, loadStandardPackage } from '../../proto/load.js';
 import { guardStream, guardUnary, type Guard } from './guard.js';
 
@@ -26,6 +25,7 @@ interface HealthResponse {
   readonly status: Serving | 'SERVICE_UNKNOWN';
 }
 type WatchCall = ServerWritableStream<HealthRequest, HealthResponse>;
+type ReflectionRequest = Parameters<ReflectionV1Implementation['handleServerReflectionRequest']>[0];
 
 const SERVICES = ['', 'kvspan.v1.MemoryService', 'kvspan.v1.AdminService'];
 
@@ -87,8 +87,8 @@ export class Health {
 function reflection(guard: Guard): UntypedServiceImplementation {
   const answers = new ReflectionV1Implementation(loadReflectedPackage());
   return {
-    ServerReflectionInfo: (call: ServerDuplexStream<ServerReflectionRequest, object>) => {
-      call.on('data', (request: ServerReflectionRequest) =>
+    ServerReflectionInfo: (call: ServerDuplexStream<ReflectionRequest, object>) => {
+      call.on('data', (request: ReflectionRequest) =>
         guardStream('Reflection', guard, call, () => {
           // A caller that does not read its answers is not read from either.
           if (!call.write(answers.handleServerReflectionRequest(request))) call.pause();

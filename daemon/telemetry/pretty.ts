@@ -24,7 +24,8 @@ export function prettyLine(line: string): string {
   const head = `${text(time).slice(TIME_START, TIME_END)} ${text(level).padEnd(LEVEL_WIDTH)}`;
   const rest = Object.entries(fields).map(([key, value]) => ` ${key}=${showValue(value)}`);
   const trouble = err === undefined ? '' : `\n  ${stackOf(err)}`;
-  return `${head} ${component === undefined ? '' : `${text(component)}: `}${text(msg)}${rest.join('')}${trouble}\n`;
+  const source = component === undefined ? '' : `${text(component)}: `;
+  return `${head} ${source}${text(msg)}${rest.join('')}${trouble}\n`;
 }
 
 function stackOf(err: unknown): string {

@@ -76,6 +76,38 @@ export function pages(count: number, first = 1): [BigUint64Array, BigUint64Array
   return [ids, new BigUint64Array(count).fill(PAGE)];
 }
 
+/** Bytes to write and to find again, of rows of 64 bytes. */
+export const rowsOf = (tokens: number, seed: number): Uint8Array =>
+  Uint8Array.from({ length: tokens * 64 }, (_, i) => (i * 31 + seed) & 0x3f);
+
+/** A request for attention over the rows of `rowsOf`, less the queries. */
+export const heads = {
+  dtype: 'fp32',
+  queryHeads: 8,
+  kvHeads: 1,
+  headDim: 8,
+  kOffset: 0,
+  vOffset: 32,
+  scale: 0.1,
+} as const;
+
+/** The argument of a step: the lengths of these slots, 0 for all others. */
+export const lengthsOf = (...slots: [number, number][]): Int32Array => {
+  const lengths = new Int32Array(plan.slotCount);
+  for (const [slot, length] of slots) lengths[slot] = length;
+  return lengths;
+};
+
+/** What it throws or rejects with; null if it does neither. */
+export async function failure(run: () => unknown): Promise<unknown> {
+  try {
+    await run();
+    return null;
+  } catch (error) {
+    return error;
+  }
+}
+
 export async function openWorld(pageCount = 64): Promise<World> {
   const native = loadNative();
   const folder = mkdtempSync(join(tmpdir(), 'kvspan-boundary-'));

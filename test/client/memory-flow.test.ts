@@ -174,7 +174,7 @@ describe('two serving processes', () => {
     await once(child, 'exit');
   });
 
-  it('tells its owner what is missing when nothing is idle, and gives back what the owner frees', async () => {
+  it('tells its owner what is missing when nothing is idle, and gives back what it frees', async () => {
     const [holding, wanting] = [
       await connectTo(daemon.directory),
       await connectTo(daemon.directory),

@@ -113,7 +113,7 @@ describe('adopting extents of an earlier daemon', () => {
       'INVALID_ARGUMENT',
       'extent_ids',
     ],
-    ['that another session has', [{ id: old(50), order: 0 }], 'INVALID_ARGUMENT', 'extent_ids'],
+    ['that another session has', [{ id: old(50), order: 0 }], 'EXTENT_FOREIGN', 'extent_ids'],
     ['0', [{ id: extentId(0n), order: 0 }], 'INVALID_ARGUMENT', 'extent_ids'],
     [
       'of more than 64 bits',

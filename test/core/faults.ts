@@ -117,6 +117,54 @@ export const faults: Readonly<Record<string, (ledger: Ledger) => Ledger>> = {
         }
       },
     }),
+  'what moves to a later session stays charged to the former': ledger => {
+    // Shown, as it would be if the move forgot to release it: the pool itself is right.
+    const kept = new Map<SessionId, bigint>();
+    return spoil(ledger, {
+      adopt: (session, extents) => {
+        const before = heldByOthers(ledger, session);
+        const held = ledger.adopt(session, extents);
+        const after = heldByOthers(ledger, session);
+        for (const [id, bytesBefore] of before) {
+          const lost = bytesBefore - (after.get(id) ?? bytesBefore);
+          if (lost > 0n) kept.set(id, (kept.get(id) ?? 0n) + lost);
+        }
+        return held;
+      },
+      sessions: () =>
+        ledger.sessions().map(view => ({
+          ...view,
+          heldBytes: bytes(view.heldBytes + (kept.get(view.id) ?? 0n)),
+        })),
+    });
+  },
+  'a foreign extent is adopted': ledger =>
+    spoil(ledger, {
+      adopt: (session, extents) => {
+        try {
+          return ledger.adopt(session, extents);
+        } catch (error) {
+          if ((error as { code?: string }).code !== 'EXTENT_FOREIGN') throw error;
+          return ledger.session(session).heldBytes;
+        }
+      },
+    }),
+  'a session with nothing left is remembered': ledger => {
+    const opened: SessionId[] = [];
+    return spoil(ledger, {
+      openSession: (peer, at) => {
+        const id = ledger.openSession(peer, at);
+        opened.push(id);
+        return id;
+      },
+      pool: () => ({ ...ledger.pool(), sessionCount: opened.length }),
+      sessionExited: (session, at) => {
+        const index = opened.indexOf(session);
+        if (index >= 0) opened.splice(index, 1);
+        return ledger.sessionExited(session, at);
+      },
+    });
+  },
   'an extent id is given twice': ledger => {
     const now = atCall(50);
     return spoil(ledger, {
@@ -160,6 +208,14 @@ const grants = (effects: readonly Effect[]): boolean =>
 function waits(ledger: Ledger, session: SessionId): boolean {
   return ledger.sessions().some(view => view.id === session && view.waitingGrantCount > 0);
 }
+
+const heldByOthers = (ledger: Ledger, session: SessionId): Map<SessionId, bigint> =>
+  new Map(
+    ledger
+      .sessions()
+      .filter(view => view.id !== session)
+      .map(view => [view.id, view.heldBytes]),
+  );
 
 /** Settles what it can find of a session that still has grants in flight. */
 function settleAll(ledger: Ledger, session: SessionId, at: Instant): Effect[] {

@@ -59,7 +59,7 @@ describe('who is asked to give back', () => {
     expect(asker).toBe(4n);
   });
 
-  test('is nobody for a grant that waits for its own quota, is refused, or needs only what is on its way', () => {
+  test('is nobody for a grant that waits for its quota, is refused, or needs only what is on its way', () => {
     const { ledger, asker, sessions } = heldBy(12, 4);
     expect(ledger.requestGrant(sessions[0] as SessionId, request(2, [1], 0, 1_000), at(0))).toEqual(
       [],

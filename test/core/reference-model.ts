@@ -18,15 +18,21 @@ export interface ModelLimits {
   readonly planPages: number;
 }
 
+export interface ModelProcess {
+  readonly pid: number;
+  readonly uid: number;
+}
+
 export interface ModelSession {
   readonly id: bigint;
+  readonly process: ModelProcess;
   state: 'open' | 'lingering' | 'exited';
 }
 
 export interface ModelExtent {
   readonly id: bigint;
   readonly pages: number;
-  readonly session: bigint;
+  session: bigint;
   /** 0n: settled or adopted. */
   grant: bigint;
   returned: boolean;
@@ -108,11 +114,11 @@ export class ReferenceModel {
     return null;
   }
 
-  open(): bigint {
+  open(process: ModelProcess): bigint {
     this.refuseIf(this.draining, 'DRAINING');
     this.refuseIf(this.sessions.length >= this.limits.sessionsMax, 'SESSION_LIMIT');
     this.sessionIds += 1n;
-    this.sessions.push({ id: this.sessionIds, state: 'open' });
+    this.sessions.push({ id: this.sessionIds, process, state: 'open' });
     return this.sessionIds;
   }
 
@@ -181,7 +187,7 @@ export class ReferenceModel {
     );
     for (const extent of this.extents) if (ids.includes(extent.id)) extent.grant = 0n;
     this.flights = this.flights.filter(other => other !== flight);
-    this.forget();
+    this.forget([session]);
     this.serve();
   }
 
@@ -194,13 +200,15 @@ export class ReferenceModel {
         (id & 0xff_ffff_ffffn) >= 1n &&
         (id & 0xff_ffff_ffffn) <= this.extentIds;
       this.refuseIf(extent === undefined, issued ? 'EXTENT_RETURNED' : 'EXTENT_UNKNOWN');
-      this.refuseIf(extent?.session !== session, 'EXTENT_FOREIGN');
+      const owner = (extent as ModelExtent).session;
+      this.refuseIf(owner !== session && !this.leftBehind(owner, session), 'EXTENT_FOREIGN');
       this.refuseIf(extent?.returned === true || ids.indexOf(id) < index, 'EXTENT_RETURNED');
     }
     const given = this.extents.filter(extent => ids.includes(extent.id));
     for (const extent of given) extent.returned = true;
     this.extents = this.extents.filter(extent => !(extent.returned && extent.grant === 0n));
     const held = this.held(session);
+    this.forget(given.map(extent => extent.session));
     this.serve();
     return { count: given.length, pages: total(given.map(extent => extent.pages)), held };
   }
@@ -208,12 +216,19 @@ export class ReferenceModel {
   adopt(session: bigint, specs: readonly { id: bigint; pages: number }[]): number {
     this.mustBe(session, ['open']);
     this.refuseIf(this.draining, 'DRAINING');
-    for (const [index, { id }] of specs.entries()) {
-      const known =
-        this.extents.some(extent => extent.id === id) ||
-        specs.findIndex(spec => spec.id === id) < index;
-      this.refuseIf(known || id >> 40n === this.limits.epoch, 'INVALID_ARGUMENT');
+    const moved: ModelExtent[] = [];
+    for (const [index, { id, pages }] of specs.entries()) {
+      this.refuseIf(specs.findIndex(spec => spec.id === id) < index, 'INVALID_ARGUMENT');
+      const extent = this.extents.find(other => other.id === id);
+      this.refuseIf(!extent && id >> 40n === this.limits.epoch, 'INVALID_ARGUMENT');
+      if (extent === undefined) continue;
+      this.refuseIf(extent.session === session, 'INVALID_ARGUMENT');
+      const takable = this.leftBehind(extent.session, session) && extent.grant === 0n;
+      this.refuseIf(!takable, 'EXTENT_FOREIGN');
+      this.refuseIf(extent.pages !== pages, 'INVALID_ARGUMENT');
+      moved.push(extent);
     }
+    const fresh = specs.filter(({ id }) => moved.every(extent => extent.id !== id));
     const asked = total(specs.map(spec => spec.pages));
     const left = this.quotaLeft(session) - asked;
     const first = this.waiting.find(waiter => waiter.session === session);
@@ -222,9 +237,12 @@ export class ReferenceModel {
       this.cut(first.pieces, first.needed, this.quotaLeft(session)) !== null &&
       this.cut(first.pieces, first.needed, left) === null;
     this.refuseIf(left < 0 || loses, 'QUOTA_EXHAUSTED');
-    this.refuseIf(asked > this.free(), 'POOL_EXHAUSTED');
-    for (const { id, pages } of specs)
+    this.refuseIf(total(fresh.map(spec => spec.pages)) > this.free(), 'POOL_EXHAUSTED');
+    const holders = moved.map(extent => extent.session);
+    for (const extent of moved) extent.session = session;
+    for (const { id, pages } of fresh)
       this.extents.push({ id, pages, session, grant: 0n, returned: false });
+    this.forget(holders);
     return this.held(session);
   }
 
@@ -244,7 +262,7 @@ export class ReferenceModel {
     found.state = 'exited';
     this.extents = this.extents.filter(extent => extent.session !== session || extent.grant !== 0n);
     this.caches = this.caches.filter(cache => cache.session !== session);
-    this.forget();
+    this.forget([session]);
     this.serve();
   }
 
@@ -264,7 +282,10 @@ export class ReferenceModel {
     for (const waiter of this.waiting) this.leave(waiter, 'DRAINING');
   }
 
-  /** At `wantedPage` (0: anywhere) if free, else at the lowest place with room. */
+  /**
+   * At `wantedPage` (0: anywhere) if free or if a closed session of the same process has exactly that
+   * range, which then loses it; else at the lowest place with room.
+   */
   create(session: bigint, pages: number, wantedPage: number): ModelCache {
     this.mustBe(session, ['open']);
     this.refuseIf(this.draining, 'DRAINING');
@@ -272,6 +293,17 @@ export class ReferenceModel {
       this.caches.filter(cache => cache.session === session).length >= this.limits.cachesMax,
       'CACHE_LIMIT',
     );
+    const former = this.sessions
+      .filter(other => this.leftBehind(other.id, session))
+      .flatMap(other => this.caches.filter(cache => cache.session === other.id))
+      .find(cache => cache.basePage === wantedPage && cache.pages === pages);
+    const own = this.caches.filter(cache => cache.session === session);
+    if (former !== undefined && wantedPage > 0 && this.apart(wantedPage, pages, own)) {
+      const cache = { id: (this.cacheIds += 1n), session, basePage: wantedPage, pages };
+      this.caches = [...this.caches.filter(other => other !== former), cache];
+      this.forget([former.session]);
+      return cache;
+    }
     const { planBasePage, planPages } = this.limits;
     const ends = this.caches.map(cache => cache.basePage + cache.pages).toSorted((a, b) => a - b);
     const basePage = [wantedPage, planBasePage, ...ends].find(base => {
@@ -306,6 +338,7 @@ export class ReferenceModel {
     const cache = this.caches.find(other => other.id === id && other.session === session);
     this.refuseIf(cache === undefined, 'CACHE_UNKNOWN');
     this.caches = this.caches.filter(other => other !== cache);
+    this.forget([session]);
   }
 
   private apart(base: number, pages: number, others: readonly ModelCache[]): boolean {
@@ -369,9 +402,22 @@ export class ReferenceModel {
     this.said.push(`refuse ${waiter.session} ${waiter.grant} ${code}`);
   }
 
-  private forget(): void {
+  /** Of the same process, and closed, not exited: what it has is the later session's to take over. */
+  private leftBehind(other: bigint, by: bigint): boolean {
+    const [former, heir] = [other, by].map(id => this.sessions.find(one => one.id === id));
+    return (
+      former?.state === 'lingering' &&
+      former.process.pid === heir?.process.pid &&
+      former.process.uid === heir.process.uid
+    );
+  }
+
+  /** Those of them that are not open and have nothing left. */
+  private forget(sessions: readonly bigint[]): void {
+    const all = [...this.extents, ...this.flights, ...this.caches];
     this.sessions = this.sessions.filter(
-      ({ id, state }) => state !== 'exited' || this.flights.some(flight => flight.session === id),
+      ({ id, state }) =>
+        !sessions.includes(id) || state === 'open' || all.some(one => one.session === id),
     );
   }
 

@@ -116,7 +116,8 @@ describe('many sessions and extents', () => {
   test('a grant and its return cost the same beside 100,000 extents of 1,000 sessions as beside none', () => {
     const [few, many] = [leastRoundMs(0), leastRoundMs(1_000)];
     console.log(
-      `grant, settle and return 100 extents: ${(few * 1000).toFixed(0)} us beside none, ${(many * 1000).toFixed(0)} us beside 100,000`,
+      `grant, settle and return 100 extents: ${(few * 1000).toFixed(0)} us beside none, ` +
+        `${(many * 1000).toFixed(0)} us beside 100,000`,
     );
     // Linear work would be a thousand times as much; larger tables and colder caches are a few times.
     expect(many).toBeLessThan(20 * few);

@@ -1,6 +1,6 @@
 import type { Limits } from '../../daemon/core/types.js';
 import type { Prng } from './prng.js';
-import type { ModelLimits, ReferenceModel } from './reference-model.js';
+import type { ModelLimits, ModelProcess, ReferenceModel } from './reference-model.js';
 import { pages, smallLimits } from './support.js';
 
 /** Limits so small that a run meets every one of them. */
@@ -57,6 +57,47 @@ export function drawRequest(
   const waitMs = prng.chance(0.3) ? 0 : prng.between(1, prng.chance(0.02) ? 3_000 : 2_000);
   return { counts, pieces, minimum, waitMs };
 }
+
+/** A process that is new, or has or had a session already; now and then another user's by its number. */
+export function drawProcess(prng: Prng, model: ReferenceModel, fresh: number): ModelProcess {
+  const known = prng.chance(0.4) ? prng.pick(model.sessions)?.process : undefined;
+  if (known === undefined) return { pid: fresh, uid: 1000 };
+  return prng.chance(0.1) ? { pid: known.pid, uid: known.uid ^ 1 } : known;
+}
+
+/**
+ * What a session declares that it holds: most of what its process left behind, extents of an earlier
+ * daemon, and now and then one that is not to be had: of others, in flight, listed twice, of another
+ * size, of this daemon and nobody's.
+ */
+export function drawAdopted(
+  prng: Prng,
+  model: ReferenceModel,
+  session: bigint,
+): { id: bigint; order: number }[] {
+  const { process } = model.sessions.find(({ id }) => id === session) ?? {};
+  const mine = model.sessions
+    .filter(other => other.state === 'lingering' && sameProcess(other.process, process))
+    .map(({ id }) => id);
+  const specs = model.extents
+    .filter(extent => mine.includes(extent.session) && extent.grant === 0n && prng.chance(0.8))
+    .map(({ id, pages }) => ({ id, order: Math.log2(pages) }));
+  for (let left = prng.below(specs.length === 0 ? 4 : 2); left >= 0; left -= 1) {
+    // Few numbers of one earlier epoch, so that some are adopted twice; now and then one of this epoch.
+    const epoch = prng.chance(0.02) ? model.limits.epoch : model.limits.epoch ^ 1n;
+    specs.push({ id: (epoch << 40n) | BigInt(prng.between(1, 400)), order: prng.below(3) });
+  }
+  if (!prng.chance(0.2)) return specs;
+  const other = prng.pick(model.extents);
+  const strange = [other && { id: other.id, order: Math.log2(other.pages) }, specs[0]];
+  if (specs[0] !== undefined) specs[0] = { ...specs[0], order: specs[0].order ^ Number(prng.chance(0.3)) };
+  const one = prng.pick(strange);
+  if (one !== undefined) specs.splice(prng.below(specs.length + 1), 0, one);
+  return specs;
+}
+
+const sameProcess = (a: ModelProcess, b: ModelProcess | undefined): boolean =>
+  a.pid === b?.pid && a.uid === b.uid;
 
 /** Some of what `session` holds; now and then one that it must not give back is among them. */
 export function drawReturned(

@@ -20,6 +20,8 @@ const mustHaveSeen = [
   'return',
   'settle',
   'adopt',
+  'moved',
+  'range taken over',
   'expire',
   'exit',
   'close',

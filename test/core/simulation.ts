@@ -19,7 +19,14 @@ import {
   checkViews,
   stateOf,
 } from './simulation-checks.js';
-import { drawLimits, drawRequest, drawReturned, modelLimits } from './simulation-draws.js';
+import {
+  drawAdopted,
+  drawLimits,
+  drawProcess,
+  drawRequest,
+  drawReturned,
+  modelLimits,
+} from './simulation-draws.js';
 import { at, pages, peer, smallGeometry } from './support.js';
 
 /** How many of the last operations a failure tells. */
@@ -95,24 +102,37 @@ export class Simulation {
     this.now += this.prng.below(40);
     const roll = this.prng.below(100);
     if (roll < 4) this.open();
-    else if (roll < 38) this.request();
-    else if (roll < 41) this.cancel();
-    else if (roll < 62) this.settle();
-    else if (roll < 81) this.giveBack();
-    else if (roll < 83) this.adopt();
-    else if (roll < 91) this.expire();
-    else if (roll < 94) this.reportReclaim();
-    else if (roll < 95) this.close();
-    else if (roll < 97) this.exit();
+    else if (roll < 37) this.request();
+    else if (roll < 40) this.cancel();
+    else if (roll < 60) this.settle();
+    else if (roll < 79) this.giveBack();
+    else if (roll < 81) this.adopt();
+    else if (roll < 89) this.expire();
+    else if (roll < 92) this.reportReclaim();
+    else if (roll < 93) this.close();
+    else if (roll < 95) this.exit();
+    else if (roll < 97) this.comeBack();
     else this.changeCaches();
   }
 
-  private open(): void {
-    this.apply(
-      'open',
-      () => this.ledger.openSession(peer(this.count), at(this.now)),
-      () => this.model.open(),
+  private open(process = drawProcess(this.prng, this.model, this.count)): boolean {
+    return this.apply(
+      `open ${process.pid} of ${process.uid}`,
+      () => this.ledger.openSession({ ...peer(process.pid), uid: process.uid }, at(this.now)),
+      () => this.model.open(process),
     );
+  }
+
+  /** A process whose connection broke: it opens another session and declares what it has. */
+  private comeBack(): void {
+    const former = this.model.sessions.find(({ id }) => id === this.anySession());
+    if (former === undefined) return;
+    const caches = this.model.caches.filter(cache => cache.session === former.id);
+    this.close(former.id);
+    if (!this.open(former.process)) return;
+    const session = this.model.sessions.at(-1)?.id as bigint;
+    this.adopt(session);
+    for (const { pages: slots, basePage } of caches) this.create(session, slots, basePage);
   }
 
   private request(): void {
@@ -176,14 +196,11 @@ export class Simulation {
     if (done && this.returned.length < 1_000) this.returned.push(...ids);
   }
 
-  private adopt(): void {
-    const session = this.anySession();
-    const specs = Array.from({ length: this.prng.between(1, 4) }, () => {
-      // Few numbers of one earlier epoch, so that some are adopted twice; now and then one of this epoch.
-      const epoch = this.prng.chance(0.02) ? this.model.limits.epoch : this.model.limits.epoch ^ 1n;
-      return { id: (epoch << 40n) | BigInt(this.prng.between(1, 400)), order: this.prng.below(3) };
-    });
-    this.apply(
+  private adopt(session = this.anySession()): void {
+    const specs = drawAdopted(this.prng, this.model, session);
+    const used = this.model.used();
+    const asked = specs.reduce((sum, { order }) => sum + 2 ** order, 0);
+    const done = this.apply(
       `adopt ${session} [${specs.map(({ id, order }) => `${id}/${order}`).join(',')}]`,
       () =>
         this.ledger.adopt(
@@ -198,6 +215,7 @@ export class Simulation {
           ),
         ),
     );
+    if (done && this.model.used() < used + asked) this.note('moved');
   }
 
   private expire(): void {
@@ -220,8 +238,7 @@ export class Simulation {
     );
   }
 
-  private close(): void {
-    const session = this.anySession();
+  private close(session = this.anySession()): void {
     this.askedBack.delete(session);
     this.apply(
       `close ${session}`,
@@ -259,21 +276,24 @@ export class Simulation {
         this.model.place(session, cache, wantedPage),
       );
     } else {
-      const slots = this.prng.between(1, 6);
-      const create = (): string => {
-        const view = this.ledger.createCache(
-          sessionId(session),
-          { ...smallGeometry, slots },
-          'c',
-          base,
-        );
-        return `${view.id} ${view.plan.baseAddress / pages(1)} ${view.plan.totalBytes / pages(1)}`;
-      };
-      this.apply(`create ${session} ${slots} at ${wantedPage}`, create, () => {
-        const made = this.model.create(session, slots, wantedPage);
-        return `${made.id} ${made.basePage} ${made.pages}`;
-      });
+      this.create(session, this.prng.between(1, 6), wantedPage);
     }
+  }
+
+  /** A cache of as many slots as pages. */
+  private create(session: bigint, slots: number, wantedPage: number): void {
+    const { length } = this.model.caches;
+    const create = (): string => {
+      const geometry = { ...smallGeometry, slots };
+      const base = pages(wantedPage) as never;
+      const view = this.ledger.createCache(sessionId(session), geometry, 'c', base);
+      return `${view.id} ${view.plan.baseAddress / pages(1)} ${view.plan.totalBytes / pages(1)}`;
+    };
+    const done = this.apply(`create ${session} ${slots} at ${wantedPage}`, create, () => {
+      const made = this.model.create(session, slots, wantedPage);
+      return `${made.id} ${made.basePage} ${made.pages}`;
+    });
+    if (done && this.model.caches.length === length) this.note('range taken over');
   }
 
   /** Both do it; what they say, answer and refuse must be the same. True: neither refused. */
@@ -383,6 +403,7 @@ export class Simulation {
 
   private report(error: unknown): string {
     const why = error instanceof Error ? error.message : String(error);
-    return `seed ${this.options.seed}, operation ${this.count}: ${why}\nthe last operations:\n  ${this.lastOps.join('\n  ')}`;
+    const told = this.lastOps.join('\n  ');
+    return `seed ${this.options.seed}, operation ${this.count}: ${why}\nthe last operations:\n  ${told}`;
   }
 }

@@ -184,7 +184,7 @@ describe('a start that fails', () => {
   });
 });
 
-test(`is under ${RESIDENT_AT_REST_MIB_MAX} MiB with ${EXTENTS} extents granted, and holds no descriptor of them`, async () => {
+test(`holds no fd of ${EXTENTS} extents granted, and is under ${RESIDENT_AT_REST_MIB_MAX} MiB`, async () => {
   const { pid, directory } = await start({ poolBytes: '8GiB' });
   const fds = fdsOf(pid);
   const session = loadNative().openSession(

@@ -110,7 +110,7 @@ describe('start', () => {
     expect([modeOf(directory), modeOf(service), modeOf(extents)]).toEqual([0o750, 0o660, 0o660]);
   });
 
-  test("a second daemon is refused with the first one's pid and its own exit code; the first goes on", async () => {
+  test("a second daemon ends with the first's pid and its own exit code; the first goes on", async () => {
     const {
       clients: { memory },
     } = await start();

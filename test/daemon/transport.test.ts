@@ -128,7 +128,8 @@ describe('session tokens', () => {
       expect.objectContaining({
         code: 'SESSION_UNKNOWN',
         message:
-          'metadata kvspan-session-token-bin is not the token of an open session: connect to the extent channel',
+          'metadata kvspan-session-token-bin is not the token of an open session: ' +
+          'connect to the extent channel',
       }),
     );
   });

@@ -51,7 +51,7 @@ describe('trace files', () => {
     ]);
   });
 
-  it('knows the format by the content: Windows line ends, a byte order mark and blank lines are no matter', async () => {
+  it('knows the format by the content, whatever the line ends, byte order mark and blank lines', async () => {
     const csv = await write('\ufeffnum_prefill_tokens,num_decode_tokens\r\n\r\n5,6\r\n');
     const json = await write(`\ufeff\r\n${line(1, 5, 6)}\r\n\r\n`);
     expect(await readTrace(csv)).toEqual([{ arrivalMs: 0, promptTokens: 5, answerTokens: 6 }]);

@@ -1,13 +1,11 @@
-#include <dlfcn.h>
 #include <fcntl.h>
 #include <unistd.h>
 
 #include <cerrno>
 #include <chrono>
-#include <condition_variable>
-#include <mutex>
 #include <thread>
 
+#include "cuda_stream.hpp"
 #include "device/host_stream.hpp"
 #include "device_contract.hpp"
 
@@ -41,66 +39,15 @@ class HostHeldStream final : public HeldStream {
   Stream stream_;
 };
 
-// A real stream of the driver, with host functions on it that block until the test lets them go.
 class CudaHeldStream final : public HeldStream {
  public:
-  explicit CudaHeldStream(const std::string& library) {
-    library_ = ::dlopen(library.empty() ? "libcuda.so.1" : library.c_str(), RTLD_NOW);
-    if (library_ == nullptr) throw test::Failure("cannot open libcuda again");
-    void* context = nullptr;
-    check(call<int(void**, int)>("cuDevicePrimaryCtxRetain")(&context, 0));
-    check(call<int(void*)>("cuCtxPushCurrent_v2")(context));
-    check(call<int(void**, unsigned)>("cuStreamCreate")(&stream_, kNonBlocking));
-  }
-  ~CudaHeldStream() override {
-    {
-      const std::lock_guard lock(mutex_);
-      allowed_ = submitted_;
-    }
-    changed_.notify_all();
-    call<int(void*)>("cuStreamSynchronize")(stream_);
-    call<int(void*)>("cuStreamDestroy_v2")(stream_);
-    void* context = nullptr;
-    call<int(void**)>("cuCtxPopCurrent_v2")(&context);
-    call<int(int)>("cuDevicePrimaryCtxRelease_v2")(0);
-  }
-  Stream stream() const override { return reinterpret_cast<Stream>(stream_); }
-  void submit() override {
-    ++submitted_;
-    check(call<int(void*, void (*)(void*), void*)>("cuLaunchHostFunc")(stream_, &block, this));
-  }
-  void complete() override {
-    {
-      const std::lock_guard lock(mutex_);
-      ++allowed_;
-    }
-    changed_.notify_all();
-  }
+  explicit CudaHeldStream(const std::string& library) : stream_(library) {}
+  Stream stream() const override { return stream_.stream(); }
+  void submit() override { stream_.submit(); }
+  void complete() override { stream_.complete(); }
 
  private:
-  static constexpr unsigned kNonBlocking = 1;
-
-  static void block(void* self) {
-    auto& held = *static_cast<CudaHeldStream*>(self);
-    std::unique_lock lock(held.mutex_);
-    const auto turn = ++held.started_;
-    held.changed_.wait(lock, [&] { return held.allowed_ >= turn; });
-  }
-  template <typename F>
-  F* call(const char* name) {
-    return reinterpret_cast<F*>(::dlsym(library_, name));
-  }
-  static void check(int result) {
-    if (result != 0) throw test::Failure("driver call failed: " + std::to_string(result));
-  }
-
-  void* library_ = nullptr;
-  void* stream_ = nullptr;
-  std::mutex mutex_;
-  std::condition_variable changed_;
-  std::uint64_t submitted_ = 0;
-  std::uint64_t started_ = 0;
-  std::uint64_t allowed_ = 0;
+  test::CudaStream stream_;
 };
 
 }  // namespace

@@ -1,36 +1,19 @@
 // The cuda backend over the stand-in driver: opening, and what a missing driver comes to.
-#include <limits.h>
-#include <stdlib.h>
-#include <unistd.h>
-
 #include "base/error.hpp"
 #include "device/cuda_api.hpp"
 #include "device/device.hpp"
 #include "harness.hpp"
+#include "stand_in.hpp"
 
 namespace kvspan {
 namespace {
 
+using test::standIn;
+using test::Variable;
+
 constexpr std::uint64_t kPage = 2ull << 20;
 
-std::string standIn() {
-  char self[PATH_MAX] = {};
-  if (::readlink("/proc/self/exe", self, sizeof self - 1) < 0) throw test::Failure("readlink");
-  const std::string path = self;
-  return path.substr(0, path.find_last_of('/')) + "/standin/libcuda.so.1";
-}
-
 std::shared_ptr<Device> open(int ordinal = 0) { return openDevice({"cuda", ordinal, standIn()}); }
-
-// A variable of the environment for the length of a test.
-class Variable {
- public:
-  Variable(const char* name, const char* value) : name_(name) { ::setenv(name, value, 1); }
-  ~Variable() { ::unsetenv(name_); }
-
- private:
-  const char* name_;
-};
 
 std::string unavailable(const std::function<void()>& body) {
   try {
@@ -82,6 +65,16 @@ KV_TEST("cuda device: a GPU without virtual memory or without shareable memory i
   }
   const Variable lacks("KVSPAN_STANDIN_LACKS", "fd");
   KV_CHECK(has(unavailable([] { open(); }), "file descriptors"));
+}
+
+KV_TEST("cuda device: pages are 2 MiB whatever finer unit the driver has; a coarser one is refused") {
+  {
+    const Variable fine("KVSPAN_STANDIN_GRANULARITY", "65536");
+    KV_CHECK_EQ(open()->granularity(), kPage);
+    KV_CHECK_EQ(open()->info().granularityBytes, kPage);
+  }
+  const Variable coarse("KVSPAN_STANDIN_GRANULARITY", "33554432");
+  KV_CHECK(has(unavailable([] { open(); }), "33554432"));
 }
 
 KV_TEST("cuda device: a full device says so with the call, the error and the size") {

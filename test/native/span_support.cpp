@@ -76,7 +76,7 @@ std::size_t AuditDevice::reservations() const {
 }
 
 Rig::Rig(RigOptions options) {
-  audit = std::make_shared<AuditDevice>(openDevice({"host", 0, ""}));
+  audit = std::make_shared<AuditDevice>(openDevice(options.device));
   device = injectFaults(audit, faults);
   Events events;
   events.need = [this, onNeed = options.onNeed](const OrderCounts& counts) {

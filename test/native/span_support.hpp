@@ -1,4 +1,4 @@
-// What the span tests share: a session over the host device, with every extent, mapping and event
+// What the span tests share: a session over a device (the host's, if nothing else is said), with every extent, mapping and event
 // written down, and faults to order.
 #pragma once
 
@@ -58,6 +58,7 @@ struct RigOptions {
   std::uint64_t highWaterPages = 0;
   // Called on the mapper's thread for each wish.
   std::function<void(const OrderCounts&)> onNeed = {};
+  DeviceOptions device = {"host", 0, ""};
 };
 
 class Rig {

@@ -14,12 +14,15 @@ enum Result {
   InvalidValue = 1,
   OutOfMemory = 2,
   NotInitialized = 3,
+  Deinitialized = 4,
   NoDevice = 100,
   InvalidDevice = 101,
   InvalidContext = 201,
   InvalidHandle = 400,
   NotReady = 600,
   NotSupported = 801,
+  CaptureUnsupported = 900,
+  CaptureInvalidated = 901,
 };
 
 constexpr std::size_t kPage = 2u << 20;
@@ -62,14 +65,25 @@ struct Copy2D {
 static_assert(sizeof(Copy2D) == 128);
 
 // context.cpp
-bool initialised();
-// Success, NotInitialized, or InvalidContext if the thread has no current context.
+// Success, NotInitialized, or Deinitialized once the process is ending.
+int needDriver();
+// The same, and InvalidContext if the thread has no current context.
 int needContext();
 std::size_t totalBytes();
 bool lacks(const char* what);
 
-// memory.cpp
+// capture.cpp
+// For calls that the driver may not allow while a graph is captured: CaptureUnsupported, and the
+// capture is lost.
+int needNoCapture();
+
+// accounting.cpp: what is taken of the device, by this process or, if so asked, by all.
 std::size_t usedBytes();
+void addUsed(std::size_t bytes);
+void removeUsed(std::size_t bytes);
+extern const char* const kMemoryName;
+
+// memory.cpp
 // Whether all of the range may be read (or written) by a copy.
 bool copyable(unsigned long long at, std::size_t bytes, bool write);
 

@@ -14,23 +14,31 @@ constexpr std::size_t kDefaultBytes = 8ull << 30;
 constexpr int kVersion = 13000;
 constexpr int kAttributeVmm = 102;
 constexpr int kAttributeFd = 103;
+constexpr int kUuidBytes = 16;
 
 std::atomic<bool> started{false};
+std::atomic<bool> ended{false};
 std::atomic<int> retained{0};
 int primary;  // its address is the context
 thread_local std::vector<void*> contexts;
 
 int checkDevice(int device) {
-  if (!initialised()) return NotInitialized;
+  if (const int result = needDriver()) return result;
   return device == 0 ? Success : InvalidDevice;
 }
 
+// Threads of the process may still call when the driver has gone.
+__attribute__((destructor)) void end() { ended = true; }
+
 }  // namespace
 
-bool initialised() { return started; }
+int needDriver() {
+  if (ended) return Deinitialized;
+  return started ? Success : NotInitialized;
+}
 
 int needContext() {
-  if (!started) return NotInitialized;
+  if (const int result = needDriver()) return result;
   return !contexts.empty() && retained > 0 ? Success : InvalidContext;
 }
 
@@ -66,18 +74,21 @@ STANDIN_API cuGetErrorName(int result, const char** name) {
     case InvalidValue: *name = "CUDA_ERROR_INVALID_VALUE"; return Success;
     case OutOfMemory: *name = "CUDA_ERROR_OUT_OF_MEMORY"; return Success;
     case NotInitialized: *name = "CUDA_ERROR_NOT_INITIALIZED"; return Success;
+    case Deinitialized: *name = "CUDA_ERROR_DEINITIALIZED"; return Success;
     case NoDevice: *name = "CUDA_ERROR_NO_DEVICE"; return Success;
     case InvalidDevice: *name = "CUDA_ERROR_INVALID_DEVICE"; return Success;
     case InvalidContext: *name = "CUDA_ERROR_INVALID_CONTEXT"; return Success;
     case InvalidHandle: *name = "CUDA_ERROR_INVALID_HANDLE"; return Success;
     case NotReady: *name = "CUDA_ERROR_NOT_READY"; return Success;
     case NotSupported: *name = "CUDA_ERROR_NOT_SUPPORTED"; return Success;
+    case CaptureUnsupported: *name = "CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED"; return Success;
+    case CaptureInvalidated: *name = "CUDA_ERROR_STREAM_CAPTURE_INVALIDATED"; return Success;
     default: *name = nullptr; return InvalidValue;
   }
 }
 
 STANDIN_API cuDeviceGetCount(int* count) {
-  if (!initialised()) return NotInitialized;
+  if (const int result = needDriver()) return result;
   *count = 1;
   return Success;
 }
@@ -94,9 +105,11 @@ STANDIN_API cuDeviceGetName(char* name, int bytes, int device) {
   return Success;
 }
 
-STANDIN_API cuDeviceGetUuid(char* uuid, int device) {
+STANDIN_API cuDeviceGetUuid_v2(char* uuid, int device) {
   if (const int result = checkDevice(device)) return result;
-  for (int i = 0; i < 16; ++i) uuid[i] = static_cast<char>(i);
+  for (int i = 0; i < kUuidBytes; ++i) uuid[i] = static_cast<char>(i);
+  const char* const serial = std::getenv("KVSPAN_STANDIN_SERIAL");
+  if (serial != nullptr) uuid[kUuidBytes - 1] = static_cast<char>(std::atoi(serial));
   return Success;
 }
 
@@ -104,12 +117,6 @@ STANDIN_API cuDeviceGetAttribute(int* value, int attribute, int device) {
   if (const int result = checkDevice(device)) return result;
   if (attribute != kAttributeVmm && attribute != kAttributeFd) return InvalidValue;
   *value = !lacks(attribute == kAttributeVmm ? "vmm" : "fd");
-  return Success;
-}
-
-STANDIN_API cuDeviceTotalMem_v2(std::size_t* bytes, int device) {
-  if (const int result = checkDevice(device)) return result;
-  *bytes = totalBytes();
   return Success;
 }
 
@@ -128,18 +135,20 @@ STANDIN_API cuDevicePrimaryCtxRelease_v2(int device) {
 }
 
 STANDIN_API cuCtxGetCurrent(void** context) {
-  if (!initialised()) return NotInitialized;
+  if (const int result = needDriver()) return result;
   *context = contexts.empty() ? nullptr : contexts.back();
   return Success;
 }
 
 STANDIN_API cuCtxPushCurrent_v2(void* context) {
+  if (const int result = needDriver()) return result;
   if (context != &primary || retained == 0) return InvalidContext;
   contexts.push_back(context);
   return Success;
 }
 
 STANDIN_API cuCtxPopCurrent_v2(void** context) {
+  if (const int result = needDriver()) return result;
   if (contexts.empty()) return InvalidContext;
   *context = contexts.back();
   contexts.pop_back();

@@ -4,8 +4,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <atomic>
+#include <cstdlib>
 #include <cstring>
+#include <iterator>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -18,20 +19,17 @@ namespace {
 
 using Pointer = unsigned long long;
 
-constexpr const char* kName = "cuda-stand-in";
 constexpr int kPosixFd = 1;
 constexpr Pointer kFirstHandle = 0x5001;
-
-std::atomic<std::size_t> used{0};
 
 struct Allocation {
   Allocation(int fd, std::size_t bytes, bool imported, bool exportable)
       : fd(fd), bytes(bytes), imported(imported), exportable(exportable) {
-    if (!imported) used += bytes;
+    if (!imported) addUsed(bytes);
   }
   ~Allocation() {
     ::close(fd);
-    if (!imported) used -= bytes;
+    if (!imported) removeUsed(bytes);
   }
   const int fd;
   const std::size_t bytes;
@@ -67,11 +65,17 @@ bool reserved(Pointer at, std::size_t bytes) {
   return false;
 }
 
+// The first mapping that ends behind this address.
+auto mappingFrom(Pointer at) {
+  auto found = state().mappings.upper_bound(at);
+  if (found == state().mappings.begin()) return found;
+  const auto before = std::prev(found);
+  return at < before->first + before->second.allocation->bytes ? before : found;
+}
+
 bool overlapsMapping(Pointer at, std::size_t bytes) {
-  for (const auto& [base, mapping] : state().mappings) {
-    if (base < at + bytes && at < base + mapping.allocation->bytes) return true;
-  }
-  return false;
+  const auto found = mappingFrom(at);
+  return found != state().mappings.end() && found->first < at + bytes;
 }
 
 // The range is exactly a row of whole mappings.
@@ -95,7 +99,7 @@ bool isOurs(int fd) {
   char target[64] = {};
   const auto link = "/proc/self/fd/" + std::to_string(fd);
   if (::readlink(link.c_str(), target, sizeof target - 1) < 0) return false;
-  return std::strstr(target, kName) != nullptr;
+  return std::strstr(target, kMemoryName) != nullptr;
 }
 
 Pointer keep(std::shared_ptr<Allocation> allocation) {
@@ -106,17 +110,19 @@ Pointer keep(std::shared_ptr<Allocation> allocation) {
 
 }  // namespace
 
-std::size_t usedBytes() { return used; }
+const char* const kMemoryName = "cuda-stand-in";
 
 bool copyable(Pointer at, std::size_t bytes, bool write) {
   const std::lock_guard lock(state().mutex);
   const Pointer end = at + bytes;
-  for (const auto& [base, mapping] : state().mappings) {
-    const Pointer mappingEnd = base + mapping.allocation->bytes;
-    const bool allowed = write ? mapping.access == 3 : (mapping.access & 1) != 0;
-    if (allowed && base <= at && at < mappingEnd) at = mappingEnd;
+  auto found = mappingFrom(at);
+  for (; at < end; ++found) {
+    if (found == state().mappings.end() || found->first > at) return false;
+    const int access = found->second.access;
+    if (write ? access != 3 : (access & 1) == 0) return false;
+    at = found->first + found->second.allocation->bytes;
   }
-  return at >= end;
+  return true;
 }
 
 }  // namespace standin
@@ -124,15 +130,16 @@ bool copyable(Pointer at, std::size_t bytes, bool write) {
 using namespace standin;
 
 STANDIN_API cuMemGetAllocationGranularity(std::size_t* bytes, const AllocationProp* prop, int) {
-  if (!initialised()) return NotInitialized;
+  if (const int result = needDriver()) return result;
   if (prop->type != 1 || prop->location.type != 1) return InvalidValue;
-  *bytes = kPage;
+  const char* const text = std::getenv("KVSPAN_STANDIN_GRANULARITY");
+  *bytes = text != nullptr ? std::strtoull(text, nullptr, 10) : kPage;
   return Success;
 }
 
 STANDIN_API cuMemAddressReserve(unsigned long long* base, std::size_t bytes, std::size_t alignment,
                                 unsigned long long wanted, unsigned long long flags) {
-  if (!initialised()) return NotInitialized;
+  if (const int result = needNoCapture()) return result;
   if (bytes == 0 || !aligned(bytes) || !aligned(wanted) || flags != 0) return InvalidValue;
   if (alignment != 0 && alignment != kPage) return InvalidValue;
   constexpr int kFlags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
@@ -158,6 +165,7 @@ STANDIN_API cuMemAddressReserve(unsigned long long* base, std::size_t bytes, std
 }
 
 STANDIN_API cuMemAddressFree(unsigned long long base, std::size_t bytes) {
+  if (const int result = needNoCapture()) return result;
   const std::lock_guard lock(state().mutex);
   const auto found = state().reservations.find(base);
   if (found == state().reservations.end() || found->second != bytes) return InvalidValue;
@@ -169,12 +177,12 @@ STANDIN_API cuMemAddressFree(unsigned long long base, std::size_t bytes) {
 
 STANDIN_API cuMemCreate(unsigned long long* handle, std::size_t bytes, const AllocationProp* prop,
                         unsigned long long flags) {
-  if (!initialised()) return NotInitialized;
+  if (const int result = needNoCapture()) return result;
   if (bytes == 0 || !aligned(bytes) || flags != 0 || prop->type != 1) return InvalidValue;
   if (prop->location.type != 1 || prop->location.id != 0) return InvalidDevice;
   const std::lock_guard lock(state().mutex);
   if (bytes > totalBytes() || usedBytes() > totalBytes() - bytes) return OutOfMemory;
-  const int fd = ::memfd_create(kName, MFD_CLOEXEC);
+  const int fd = ::memfd_create(kMemoryName, MFD_CLOEXEC);
   if (fd < 0) return OutOfMemory;
   if (::ftruncate(fd, static_cast<off_t>(bytes)) != 0) {
     ::close(fd);
@@ -186,12 +194,14 @@ STANDIN_API cuMemCreate(unsigned long long* handle, std::size_t bytes, const All
 }
 
 STANDIN_API cuMemRelease(unsigned long long handle) {
+  if (const int result = needNoCapture()) return result;
   const std::lock_guard lock(state().mutex);
   return state().handles.erase(handle) == 1 ? Success : InvalidValue;
 }
 
 STANDIN_API cuMemMap(unsigned long long at, std::size_t bytes, std::size_t offset,
                      unsigned long long handle, unsigned long long flags) {
+  if (const int result = needNoCapture()) return result;
   const std::lock_guard lock(state().mutex);
   const auto found = state().handles.find(handle);
   if (found == state().handles.end() || flags != 0 || !aligned(at) || bytes == 0) {
@@ -210,6 +220,7 @@ STANDIN_API cuMemMap(unsigned long long at, std::size_t bytes, std::size_t offse
 
 STANDIN_API cuMemSetAccess(unsigned long long at, std::size_t bytes, const AccessDesc* desc,
                            std::size_t count) {
+  if (const int result = needNoCapture()) return result;
   if (count != 1 || desc->location.type != 1 || desc->location.id != 0) return InvalidValue;
   const int flags = desc->flags;
   if (flags != 0 && flags != 1 && flags != 3) return InvalidValue;
@@ -225,6 +236,7 @@ STANDIN_API cuMemSetAccess(unsigned long long at, std::size_t bytes, const Acces
 }
 
 STANDIN_API cuMemUnmap(unsigned long long at, std::size_t bytes) {
+  if (const int result = needNoCapture()) return result;
   const std::lock_guard lock(state().mutex);
   if (!tiled(at, bytes)) return InvalidValue;
   if (!block(at, bytes)) return OutOfMemory;
@@ -235,6 +247,7 @@ STANDIN_API cuMemUnmap(unsigned long long at, std::size_t bytes) {
 
 STANDIN_API cuMemExportToShareableHandle(void* out, unsigned long long handle, int type,
                                          unsigned long long flags) {
+  if (const int result = needNoCapture()) return result;
   const std::lock_guard lock(state().mutex);
   const auto found = state().handles.find(handle);
   if (found == state().handles.end() || type != kPosixFd || flags != 0) return InvalidValue;
@@ -247,7 +260,7 @@ STANDIN_API cuMemExportToShareableHandle(void* out, unsigned long long handle, i
 }
 
 STANDIN_API cuMemImportFromShareableHandle(unsigned long long* handle, void* shared, int type) {
-  if (!initialised()) return NotInitialized;
+  if (const int result = needNoCapture()) return result;
   const int given = static_cast<int>(reinterpret_cast<std::uintptr_t>(shared));
   struct stat status {};
   if (type != kPosixFd || ::fstat(given, &status) != 0 || !isOurs(given)) return InvalidValue;

@@ -89,6 +89,7 @@ STANDIN_API cuStreamCreate(void** stream, unsigned flags) {
 
 STANDIN_API cuStreamSynchronize(void* stream) {
   if (const int result = needContext()) return result;
+  if (const int result = needNoCapture()) return result;
   queueOf(stream).wait();
   return Success;
 }
@@ -123,6 +124,7 @@ STANDIN_API cuEventRecord(void* event, void* stream) {
 
 STANDIN_API cuEventQuery(void* event) {
   if (const int result = needContext()) return result;
+  if (const int result = needNoCapture()) return result;
   const auto& reached = static_cast<Event*>(event)->reached;
   return reached == nullptr || *reached ? Success : NotReady;
 }
