@@ -198,6 +198,10 @@ export interface NativeCache {
   stepDetail(): StepDetail;
   /** Off the event loop. */
   allocate(tokens: number): Promise<AllocateReport>;
+  /**
+   * If an idle span serves it without a driver call; else slot -1, and `need` is what `allocate`
+   * would surely find missing (all zeros: it has to look).
+   */
   allocateWarm(tokens: number): AllocateReport;
   free(slot: number, stream: bigint | null): void;
   length(slot: number): number;

@@ -3,7 +3,6 @@ import { badField, KvspanError } from '../../proto/errors.js';
 import { now } from './deadline.js';
 import type { GrantWish } from './grants.js';
 import { type CachePlan, type Geometry, type Place, placeOf } from './geometry.js';
-import type { Granted } from './link.js';
 import type { NativeCache } from './mapping/memory.js';
 import { attend, readRows, wholeRow, writeRows } from './mapping/rows.js';
 import { allocateWith, type Attempt, type RefillOutcome, Refills } from './refill.js';
@@ -22,9 +21,10 @@ export interface CacheOwner {
   readonly pageBytes: bigint;
   readonly grantWaitMs: number;
   readonly connected: boolean;
-  grant(wish: GrantWish): Promise<Granted>;
+  /** Resolves once the memory is in the magazine. */
+  fetch(wish: GrantWish): Promise<void>;
   /** For a step's refill, which outlives the step that began it. */
-  grantUnhurried(wish: GrantWish): Promise<Granted>;
+  fetchUnhurried(wish: GrantWish): Promise<void>;
   /** Tells the daemon, if it is there. */
   cacheClosed(cache: SessionCache): Promise<void>;
 }
@@ -58,7 +58,7 @@ export class SessionCache implements Cache {
     this.#owner = owner;
     this.#native = native;
     this.#stepper = new Stepper(native, geometry.slots, geometry.maxTokens);
-    this.#refills = new Refills(wish => owner.grantUnhurried(wish));
+    this.#refills = new Refills(wish => owner.fetchUnhurried(wish));
   }
 
   get closed(): boolean {
@@ -76,8 +76,10 @@ export class SessionCache implements Cache {
       (counts, signal) => {
         const waitMs = Math.max(0, deadline - now());
         // All or nothing: a part of a prompt's memory would help nobody, and others lack it.
-        return this.#owner.grant({ counts, minimumBytes: 0n, waitMs, signal });
+        return this.#owner.fetch({ counts, minimumBytes: 0n, waitMs, signal });
       },
+      // Surely missing: asked for at once, without a look on another thread first.
+      warm.need.some(count => count > 0) ? Array.from(warm.need) : null,
     );
   }
 

@@ -30,6 +30,8 @@ export interface GrantCounts {
 interface Flight {
   /** Of its extents in the magazine. */
   readonly arrival: Deferred<void>;
+  /** Of both: the extents and the daemon's word on them. */
+  readonly outcome: Promise<Granted>;
   /** Settles when nothing more can come of the grant. Never rejects. */
   readonly settled: Promise<void>;
 }
@@ -53,39 +55,47 @@ export class Grants {
   }
 
   /**
-   * One grant. Resolves once its extents are in the magazine. Rejects with the daemon's refusal,
-   * with DAEMON_UNAVAILABLE, or with DEADLINE_EXCEEDED after `limitMs`. A grant given up on may
-   * still arrive: its extents are then in the magazine, for whoever needs them next.
+   * One grant. Resolves once its extents are in the magazine and the daemon has said what it gave.
+   * Rejects with the daemon's refusal, with DAEMON_UNAVAILABLE, or with DEADLINE_EXCEEDED after
+   * `limitMs`. A grant given up on may still arrive: its extents are then in the magazine, for
+   * whoever needs them next.
    */
   async request(link: Link, wish: GrantWish, limitMs: number): Promise<Granted> {
-    await this.#room(link, limitMs);
-    const grantId = this.#nextId++;
-    const counts = limited(wish.counts, link.server.extentsPerGrantMax);
-    const flight = this.#start(link, {
-      ...wish,
-      counts,
-      grantId,
-      waitMs: waitAtDaemon(wish.waitMs),
-    });
-    const withdraw = () => void link.cancel(grantId).catch(() => undefined);
-    wish.signal?.addEventListener('abort', withdraw);
-    const settled = () => wish.signal?.removeEventListener('abort', withdraw);
-    flight.then(settled, settled);
-    return within(flight, limitMs, `grant ${grantId}`);
+    const { outcome } = await this.#begin(link, wish, limitMs);
+    return within(outcome, limitMs, 'a grant');
   }
 
-  /** The native core has imported all of a grant, or as much as could be. */
-  arrived(grantId: bigint, failure: string | null): void {
-    const flight = this.#flights.get(grantId);
-    if (flight === undefined) return;
-    if (failure === null) flight.arrival.resolve();
-    else
-      flight.arrival.reject(
-        new KvspanError(
-          'DEVICE_FAILED',
-          `grant ${grantId} could not be imported whole: ${failure}`,
-        ),
-      );
+  /**
+   * As request, for who only waits for memory: resolves as soon as the extents are there. The
+   * daemon's word comes later, since it waits for their acknowledgement.
+   */
+  async fetch(link: Link, wish: GrantWish, limitMs: number): Promise<void> {
+    const { arrival, outcome } = await this.#begin(link, wish, limitMs);
+    const first = Promise.race([arrival.promise, outcome.then(() => undefined)]);
+    await within(first, limitMs, 'a grant');
+  }
+
+  async #begin(link: Link, wish: GrantWish, limitMs: number): Promise<Flight> {
+    if (this.#flights.size >= link.server.grantsInFlightMax) await this.#room(link, limitMs);
+    const grantId = this.#nextId++;
+    const counts = limited(wish.counts, link.server.extentsPerGrantMax);
+    const waitMs = waitAtDaemon(wish.waitMs);
+    const flight = this.#start(link, { ...wish, counts, grantId, waitMs });
+    const withdraw = () => void link.cancel(grantId).catch(() => undefined);
+    wish.signal?.addEventListener('abort', withdraw);
+    // What is here is not withdrawn.
+    const stay = () => wish.signal?.removeEventListener('abort', withdraw);
+    flight.arrival.promise.then(stay, stay);
+    void flight.settled.then(stay);
+    return flight;
+  }
+
+  /**
+   * The native core has imported all of a grant, or as much as could be: whether that will do is
+   * known with the daemon's word. If nothing came, its refusal says why.
+   */
+  arrived(grantId: bigint, importedCount: number): void {
+    if (importedCount > 0) this.#flights.get(grantId)?.arrival.resolve();
   }
 
   /** The connection is gone: what was on its way will not come. */
@@ -110,7 +120,7 @@ export class Grants {
     }
   }
 
-  #start(link: Link, request: GrantWish & { readonly grantId: bigint }): Promise<Granted> {
+  #start(link: Link, request: GrantWish & { readonly grantId: bigint }): Flight {
     this.#asked++;
     const arrival = deferred<void>();
     arrival.promise.catch(() => undefined);
@@ -121,8 +131,9 @@ export class Grants {
         () => this.#refused++,
       )
       .then(() => void this.#flights.delete(request.grantId));
-    this.#flights.set(request.grantId, { arrival, settled });
-    return outcome;
+    const flight = { arrival, outcome, settled };
+    this.#flights.set(request.grantId, flight);
+    return flight;
   }
 
   async #outcome(
@@ -134,7 +145,14 @@ export class Grants {
     // The decision and the memory take different ways here; either may be first.
     await within(arrival, ANSWER_TIMEOUT_MS, `the extents of grant ${request.grantId}`);
     this.#grantedBytes += granted.grantedBytes;
-    return granted;
+    const asked = bytesOf(request.counts, link.server.pageBytes);
+    if (granted.grantedBytes >= (request.minimumBytes || asked)) return granted;
+    throw new KvspanError(
+      'DEVICE_EXHAUSTED',
+      `grant ${request.grantId}: the device had only ${granted.grantedBytes} of ${asked} bytes; ` +
+        'they are in the magazine',
+      { askedBytes: asked },
+    );
   }
 }
 

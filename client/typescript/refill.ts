@@ -1,10 +1,9 @@
 /** Asking the daemon for what a cache lacks, on behalf of whoever waits for it. */
 import { now, pause } from './deadline.js';
 import type { GrantWish } from './grants.js';
-import type { Granted } from './link.js';
 
-/** A grant's way in: rejects with a refusal, DEADLINE_EXCEEDED or DAEMON_UNAVAILABLE. */
-export type Ask = (wish: GrantWish) => Promise<Granted>;
+/** Resolves once a grant's extents are here; else a refusal, DEADLINE_EXCEEDED, DAEMON_UNAVAILABLE. */
+export type Ask = (wish: GrantWish) => Promise<void>;
 
 /**
  * While a grant waits, memory may come by other ways: a slot is freed, the GPU is done with a freed
@@ -66,23 +65,25 @@ export interface Attempt {
 
 /**
  * Tries until there is a slot, one grant after the other in flight. Throws what `ask` does. A grant
- * that is not needed in the end is withdrawn by the signal.
+ * that is not needed in the end is withdrawn by the signal. `knownNeed`: what a first try would
+ * find missing, if that is known; it is then not made.
  */
 export async function allocateWith(
   attempt: () => Promise<Attempt>,
-  ask: (need: readonly number[], signal: AbortSignal) => Promise<Granted>,
+  ask: (need: readonly number[], signal: AbortSignal) => Promise<void>,
+  knownNeed: readonly number[] | null = null,
 ): Promise<number> {
   const done = new AbortController();
-  let grant: Promise<Granted> | null = null;
+  let grant: Promise<'came'> | null = null;
   try {
-    for (;;) {
-      const { slot, need } = await attempt();
-      if (slot >= 0) return slot;
-      grant ??= ask(atLeastOne(need), done.signal);
+    for (let need = knownNeed; ; need = null) {
+      const looked = need === null ? await attempt() : { slot: -1, need };
+      if (looked.slot >= 0) return looked.slot;
+      grant ??= ask(atLeastOne(looked.need), done.signal).then(() => 'came');
       // It may fail while nobody looks: that is seen at the next look.
       grant.catch(() => undefined);
-      const granted = await Promise.race([grant, pause(LOOK_AGAIN_MS, done.signal)]);
-      if (granted !== undefined) grant = null;
+      const came = await Promise.race([grant, pause(LOOK_AGAIN_MS, done.signal)]);
+      if (came === 'came') grant = null;
     }
   } finally {
     done.abort();

@@ -51,7 +51,7 @@ export class ClientSession implements Session, CacheOwner {
     const memory = open({
       need: counts => void this.#wishes.wish(counts),
       returned: extentIds => this.#returns.add(extentIds),
-      granted: (grantId, _importedCount, failure) => this.#grants.arrived(grantId, failure),
+      granted: (grantId, importedCount) => this.#grants.arrived(grantId, importedCount),
       channelClosed: reason => this.#connection.channelClosed(reason),
     });
     this.#memory = memory;
@@ -170,11 +170,10 @@ export class ClientSession implements Session, CacheOwner {
     const { extentOrderMax, extentsPerGrantMax } = this.server;
     const checked = validate.orderCounts(counts, extentOrderMax, extentsPerGrantMax);
     const minimumBytes = validate.bytes('minimumBytes', options.minimumBytes ?? 0n);
-    return this.grant({
-      counts: checked,
-      minimumBytes,
-      waitMs: validate.waitMs(options.waitMs, this.grantWaitMs),
-    });
+    const waitMs = validate.waitMs(options.waitMs, this.grantWaitMs);
+    return this.#untilMet({ counts: checked, minimumBytes, waitMs }, (link, wish, limitMs) =>
+      this.#grants.request(link, wish, limitMs),
+    );
   }
 
   async returnExtents(
@@ -232,19 +231,27 @@ export class ClientSession implements Session, CacheOwner {
     return this.close();
   }
 
+  fetch(wish: GrantWish): Promise<void> {
+    return this.#untilMet(wish, (link, timed, limitMs) => this.#grants.fetch(link, timed, limitMs));
+  }
+
+  async fetchUnhurried(wish: GrantWish): Promise<void> {
+    const link = this.#connection.require('Session.grant');
+    return this.#grants.fetch(link, wish, wish.waitMs + ANSWER_TIMEOUT_MS);
+  }
+
   /** One grant after the other until one is met or time is up. */
-  async grant(wish: GrantWish): Promise<Granted> {
+  async #untilMet<Answer>(
+    wish: GrantWish,
+    ask: (link: Link, wish: GrantWish, limitMs: number) => Promise<Answer>,
+  ): Promise<Answer> {
     const deadline = now() + wish.waitMs;
     for (;;) {
       const asked = now();
       const waitMs = Math.max(0, deadline - asked);
       try {
         const link = this.#connection.require('Session.grant');
-        return await this.#grants.request(
-          link,
-          { ...wish, waitMs },
-          Math.max(waitMs, GRANT_ANSWER_MS),
-        );
+        return await ask(link, { ...wish, waitMs }, Math.max(waitMs, GRANT_ANSWER_MS));
       } catch (error) {
         // The daemon lets no grant wait for longer than it likes; a caller may wait on.
         const waited = now() - asked > GRANT_ANSWER_MS;
@@ -252,11 +259,6 @@ export class ClientSession implements Session, CacheOwner {
         if (!exhausted || !waited || deadline - now() < GRANT_ANSWER_MS) throw error;
       }
     }
-  }
-
-  async grantUnhurried(wish: GrantWish): Promise<Granted> {
-    const link = this.#connection.require('Session.grant');
-    return this.#grants.request(link, wish, wish.waitMs + ANSWER_TIMEOUT_MS);
   }
 
   async cacheClosed(cache: SessionCache): Promise<void> {

@@ -84,7 +84,8 @@ export interface Session extends AsyncDisposable {
 
   /**
    * Memory into the magazine ahead of need: `counts[order]` extents of 2^order pages. Resolves when
-   * it is there. POOL_EXHAUSTED, QUOTA_EXHAUSTED (with who holds what), DEADLINE_EXCEEDED,
+   * it is there. POOL_EXHAUSTED, QUOTA_EXHAUSTED (with who holds what), DEVICE_EXHAUSTED (others
+   * have taken the device's memory; what came of it is in the magazine), DEADLINE_EXCEEDED,
    * DAEMON_UNAVAILABLE.
    */
   acquire(
@@ -136,7 +137,7 @@ export interface Cache extends AsyncDisposable {
 
   /**
    * A slot for a request with this prompt, mapped as far as that. SLOTS_EXHAUSTED, or, when memory
-   * does not come by `waitMs`, POOL_EXHAUSTED, QUOTA_EXHAUSTED, DEADLINE_EXCEEDED or
+   * does not come by `waitMs`, POOL_EXHAUSTED, QUOTA_EXHAUSTED, DEVICE_EXHAUSTED, DEADLINE_EXCEEDED or
    * DAEMON_UNAVAILABLE; nothing is changed then.
    */
   allocate(promptTokens: number, options?: WaitOptions): Promise<number>;
@@ -154,8 +155,8 @@ export interface Cache extends AsyncDisposable {
   tryStep(lengths: Lengths): StepResult;
 
   /**
-   * The slot's request has ended. `stream`: the CUDA stream (CUstream) whose work still uses it; the
-   * span is unmapped only after that work.
+   * The slot's request has ended. `stream`: the CUDA stream (CUstream, of the device's primary
+   * context, not destroyed) whose work still uses it; the span is unmapped only after that work.
    */
   free(slot: number, options?: { readonly stream?: bigint }): void;
 
@@ -169,7 +170,11 @@ export interface Cache extends AsyncDisposable {
   /** V of a layer. INVALID_ARGUMENT in the latent layout, which has none. */
   value(layer: number): StridedView;
 
-  /** Dense rows `[tokens, kvHeads, headDim]` within the slot's length; `rows` says how many. */
+  /**
+   * Dense rows `[tokens, kvHeads, headDim]` within the slot's length; `rows` says how many. On the
+   * cuda backend a copy is done when the call returns, but is not ordered with anybody's streams:
+   * whoever wants what a kernel writes waits for the kernel first.
+   */
   writeKey(layer: number, slot: number, firstToken: number, rows: Uint8Array): void;
   writeValue(layer: number, slot: number, firstToken: number, rows: Uint8Array): void;
   readKey(layer: number, slot: number, firstToken: number, tokens: number): Uint8Array;

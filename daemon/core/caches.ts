@@ -64,7 +64,8 @@ export class CacheBook {
     }
     const sizes = planSizes(geometry);
     const former = this.formerOf(session, leftBehind, wanted, sizes.totalBytes);
-    const baseAddress = former === null ? this.addresses.allocate(sizes.totalBytes, wanted) : wanted;
+    const baseAddress =
+      former === null ? this.addresses.allocate(sizes.totalBytes, wanted) : wanted;
     const cache = {
       id: cacheId(++this.lastId),
       session,

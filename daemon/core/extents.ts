@@ -187,5 +187,9 @@ function checkMovable(extent: Extent, session: Session, order: number): void {
   if (extent.grant !== null)
     throw foreign(`extent ${id} is still in flight of session ${holder.id}`);
   if (orderBytes(order) !== extent.bytes)
-    throw badField('extent_orders', order, `the order of extent ${id}, which has ${extent.bytes} bytes`);
+    throw badField(
+      'extent_orders',
+      order,
+      `the order of extent ${id}, which has ${extent.bytes} bytes`,
+    );
 }

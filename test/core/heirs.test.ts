@@ -63,7 +63,9 @@ describe('extents of a session that the same process left behind', () => {
   test('move out of a full pool, and are held against the limit of the new session', () => {
     const { ledger, ids } = broken(12, { poolBytes: pages(12), sessionLimitBytes: pages(12) });
     const heir = ledger.openSession(peer(1), at(2));
-    refused('QUOTA_EXHAUSTED', () => ledger.adopt(heir, [...single(ids), { id: old(1), order: 0 }]));
+    refused('QUOTA_EXHAUSTED', () =>
+      ledger.adopt(heir, [...single(ids), { id: old(1), order: 0 }]),
+    );
     refused('POOL_EXHAUSTED', () =>
       ledger.adopt(heir, [...single(ids.slice(1)), { id: old(1), order: 0 }]),
     );
@@ -201,6 +203,7 @@ describe('nothing is gained by asking for more: refused as a whole', () => {
     // The pid may be another process's from now on: there is nothing left to have.
     const later = ledger.openSession(peer(1), at(4));
     refused('INVALID_ARGUMENT', () => ledger.adopt(later, single(ids)));
+    expect(ledger.pool()).toMatchObject({ usedBytes: 0n, sessionCount: 2 });
   });
 
   test('nor what is in flight of a process that has exited', () => {
@@ -260,8 +263,23 @@ describe('a cache of a session that the same process left behind', () => {
     expect(ledger.createCache(heir, geometry, 'kv', outside).plan.baseAddress).toBe(outside);
     expect(ledger.caches(null)).toHaveLength(1);
     ledger.check();
-    // A second one there would overlap the first, which is the heir's own.
-    expect(ledger.createCache(heir, geometry, 'kv', outside).plan.baseAddress).not.toBe(outside);
+  });
+
+  test('is not taken over where the new session has a cache already', () => {
+    const ledger = ledgerOf();
+    const outside = address(PLAN_BASE / 2n);
+    const formers = [ledger.openSession(peer(1), at(0)), ledger.openSession(peer(1), at(0))];
+    for (const former of formers) {
+      // Outside the plan two sessions may say the same.
+      const { id } = ledger.createCache(former, geometry, 'kv', address(0n));
+      ledger.placeCache(former, id, outside);
+      ledger.sessionClosed(former, at(1));
+    }
+    const heir = ledger.openSession(peer(1), at(2));
+    expect(ledger.createCache(heir, geometry, 'kv', outside).plan.baseAddress).toBe(outside);
+    expect(ledger.createCache(heir, geometry, 'kv', outside).plan.baseAddress).toBe(PLAN_BASE);
+    expect(ledger.sessions().map(({ id }) => id)).toEqual([formers[1], heir]);
+    ledger.check();
   });
 
   test.each<[string, number, number, bigint, boolean]>([

@@ -62,7 +62,7 @@ export function drawRequest(
 export function drawProcess(prng: Prng, model: ReferenceModel, fresh: number): ModelProcess {
   const known = prng.chance(0.4) ? prng.pick(model.sessions)?.process : undefined;
   if (known === undefined) return { pid: fresh, uid: 1000 };
-  return prng.chance(0.1) ? { pid: known.pid, uid: known.uid ^ 1 } : known;
+  return prng.chance(0.3) ? { pid: known.pid, uid: known.uid ^ 1 } : known;
 }
 
 /**
@@ -76,8 +76,12 @@ export function drawAdopted(
   session: bigint,
 ): { id: bigint; order: number }[] {
   const { process } = model.sessions.find(({ id }) => id === session) ?? {};
+  // Now and then also what is another user's of the same number, or of a session that is not closed.
+  const bold = prng.chance(0.1);
   const mine = model.sessions
-    .filter(other => other.state === 'lingering' && sameProcess(other.process, process))
+    .filter(({ id }) => id !== session)
+    .filter(other => (bold || other.state === 'lingering') && other.process.pid === process?.pid)
+    .filter(other => bold || other.process.uid === process?.uid)
     .map(({ id }) => id);
   const specs = model.extents
     .filter(extent => mine.includes(extent.session) && extent.grant === 0n && prng.chance(0.8))
@@ -90,14 +94,12 @@ export function drawAdopted(
   if (!prng.chance(0.2)) return specs;
   const other = prng.pick(model.extents);
   const strange = [other && { id: other.id, order: Math.log2(other.pages) }, specs[0]];
-  if (specs[0] !== undefined) specs[0] = { ...specs[0], order: specs[0].order ^ Number(prng.chance(0.3)) };
+  if (specs[0] !== undefined)
+    specs[0] = { ...specs[0], order: specs[0].order ^ Number(prng.chance(0.3)) };
   const one = prng.pick(strange);
   if (one !== undefined) specs.splice(prng.below(specs.length + 1), 0, one);
   return specs;
 }
-
-const sameProcess = (a: ModelProcess, b: ModelProcess | undefined): boolean =>
-  a.pid === b?.pid && a.uid === b.uid;
 
 /** Some of what `session` holds; now and then one that it must not give back is among them. */
 export function drawReturned(

@@ -132,7 +132,10 @@ export class Simulation {
     if (!this.open(former.process)) return;
     const session = this.model.sessions.at(-1)?.id as bigint;
     this.adopt(session);
-    for (const { pages: slots, basePage } of caches) this.create(session, slots, basePage);
+    for (const { pages: slots, basePage } of caches) {
+      // Of another size it is another cache, and gets other addresses.
+      this.create(session, slots + Number(this.prng.chance(0.1)), basePage);
+    }
   }
 
   private request(): void {

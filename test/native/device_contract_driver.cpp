@@ -1,6 +1,9 @@
 // The rules as the driver itself keeps them, asked without the backend in between: the backend
 // refuses misuse before the driver sees it, so the cases above cannot tell. What is expected here
 // was measured on real drivers; the stand-in must answer the same.
+#include <future>
+
+#include "cuda_stream.hpp"
 #include "device/cuda_api.hpp"
 #include "device_contract.hpp"
 
@@ -62,6 +65,31 @@ KV_CONTRACT("the driver does not export an imported handle") {
   int out = -1;
   KV_CHECK_EQ(api.cuMemExportToShareableHandle(&out, imported, cuda::kHandleTypePosixFd, 0),
               kInvalidValue);
+}
+
+KV_CONTRACT("what the backend calls does not break off the capture of a graph") {
+  driver(rig);
+  const auto held = HeldStream::open(rig);
+  held->submit();
+  const auto fence = rig.device().fence(held->stream());
+  test::CudaStream capturing(rig.options().library);
+  const auto everything = [&] {
+    const auto at = rig.mapped(1);
+    rig.put(at, 5);
+    KV_CHECK_EQ(rig.get(at), 5u);
+    KV_CHECK(!fence->reached());
+    const auto fd = rig.device().exportHandle(rig.create(1));
+    rig.device().release(rig.device().importHandle(fd.get(), rig.page()));
+    rig.device().unmap(at, rig.page());
+    rig.device().unreserve(at, rig.page());
+  };
+  // On the thread that captures, and on another, as a mapper's.
+  capturing.beginCapture();
+  everything();
+  std::async(std::launch::async, everything).get();
+  KV_CHECK_EQ(capturing.endCapture(), kSuccess);
+  held->complete();
+  KV_CHECK(reachedSoon(*fence));
 }
 
 }  // namespace kvspan::contract

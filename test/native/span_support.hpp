@@ -1,5 +1,5 @@
-// What the span tests share: a session over a device (the host's, if nothing else is said), with every extent, mapping and event
-// written down, and faults to order.
+// What the span tests share: a session over a device (the host's, if nothing else is said), with
+// every extent, mapping and event written down, and faults to order.
 #pragma once
 
 #include <atomic>
@@ -11,6 +11,7 @@
 #include <memory>
 #include <mutex>
 #include <set>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -134,6 +135,25 @@ class PendingWork {
   Stream stream_;
   bool done_ = false;
 };
+
+// So many extents of one page each.
+inline std::vector<std::uint64_t> single(std::size_t count) {
+  return std::vector<std::uint64_t>(count, 1);
+}
+
+// The sentence of the Error that it throws; empty if it throws none.
+inline std::string messageOf(const std::function<void()>& body) {
+  try {
+    body();
+  } catch (const Error& error) {
+    return error.what();
+  }
+  return "";
+}
+
+inline bool has(const std::string& text, const std::string& part) {
+  return text.find(part) != std::string::npos;
+}
 
 // Waits up to two seconds for the mapper to get there.
 bool eventually(const std::function<bool()>& condition);

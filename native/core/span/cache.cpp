@@ -145,6 +145,14 @@ CacheStats SpanCache::stats() const {
   return stats;
 }
 
+std::uint64_t SpanCache::idleBytes() const {
+  std::uint64_t bytes = 0;
+  for (std::uint32_t slot = 0; slot < table_.size(); ++slot) {
+    if (table_.state(slot) == SlotState::Idle) bytes += table_.bytes(slot);
+  }
+  return bytes;
+}
+
 std::uint64_t SpanCache::fencedIdleBytes() const {
   std::uint64_t bytes = 0;
   for (std::uint32_t slot = 0; slot < table_.size(); ++slot) {

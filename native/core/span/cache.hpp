@@ -68,6 +68,7 @@ class SpanCache final : public Cache {
   // driver would not.
   Pages trimIdle(std::uint32_t slot, Pages want, std::vector<Extent>& out);
   Pages trimAhead(std::uint32_t slot, Pages want, std::vector<Extent>& out);
+  std::uint64_t idleBytes() const;
   std::uint64_t fencedIdleBytes() const;
   // Empty if no slot of this cache maps the extent.
   std::string whereMapped(std::uint64_t extentId) const;
@@ -83,6 +84,7 @@ class SpanCache final : public Cache {
   // Allocation. `pick` returns -1 if every slot is in use.
   std::int64_t pick(std::uint32_t tokens) const;
   std::int64_t pickWarm(std::uint32_t tokens) const;
+  OrderCounts surelyMissing(std::uint32_t tokens);
   AllocateReport allocateIn(std::uint32_t slot, std::uint32_t tokens);
   void begin(std::uint32_t slot, std::uint32_t tokens);
   struct Rows;

@@ -110,7 +110,10 @@ AllocateReport SpanCache::allocateWarm(std::uint32_t tokens) {
   checkTokens(tokens);
   AllocateReport report;
   const std::int64_t picked = pickWarm(tokens);
-  if (picked < 0) return report;
+  if (picked < 0) {
+    report.need = surelyMissing(tokens);
+    return report;
+  }
   const auto slot = static_cast<std::uint32_t>(picked);
   // A slot that is being unmapped is not waited for.
   const std::unique_lock lock(table_[slot].mutex, std::try_to_lock);
@@ -121,6 +124,17 @@ AllocateReport SpanCache::allocateWarm(std::uint32_t tokens) {
   report.mappedBytes = table_.bytes(slot);
   report.warm = true;
   return report;
+}
+
+// What an allocation would find missing, if that can be said without a driver call: only while no
+// idle span could serve instead. Asking the daemon at once then saves a thread's hop.
+OrderCounts SpanCache::surelyMissing(std::uint32_t tokens) {
+  const std::int64_t picked = pick(tokens);
+  if (picked < 0 || core_->idleBytes() > 0) return {};
+  const auto slot = static_cast<std::uint32_t>(picked);
+  const std::unique_lock lock(table_[slot].mutex, std::try_to_lock);
+  if (!lock || closed()) return {};
+  return missingFor(needs(slot, tokens, 0, true), core_->store().magazine());
 }
 
 void SpanCache::free(std::uint32_t slot, bool hasStream, Stream stream) {

@@ -68,6 +68,12 @@ std::uint64_t SessionCore::fencedIdleBytes() const {
   return bytes;
 }
 
+std::uint64_t SessionCore::idleBytes() const {
+  std::uint64_t bytes = 0;
+  for (const auto& cache : caches()) bytes += cache->idleBytes();
+  return bytes;
+}
+
 std::string SessionCore::whereMapped(std::uint64_t extentId) const {
   for (const auto& cache : caches()) {
     const std::string where = cache->whereMapped(extentId);

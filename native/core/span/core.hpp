@@ -38,6 +38,8 @@ class SessionCore {
   Pages trimIdle(Pages want, std::vector<Extent>& out);
   // As trimIdle, of what is mapped past the lengths of live slots.
   Pages trimAhead(Pages want, std::vector<Extent>& out);
+  // What is mapped and of no live request.
+  std::uint64_t idleBytes() const;
   // Idle memory that only waits for its fences.
   std::uint64_t fencedIdleBytes() const;
 

@@ -133,7 +133,9 @@ class Cache {
   // Makes a slot of allocateUnannounced live. SlotUnknown if it is not one.
   virtual void announce(std::uint32_t slot) = 0;
 
-  // As allocate, but only if an idle span serves it with no driver call; else slot = -1.
+  // As allocate, but only if an idle span serves it with no driver call; else slot = -1, and `need`
+  // says what an allocate would find missing if that is sure (nothing idle could serve instead),
+  // so that the daemon can be asked at once; all zeros: allocate has to look.
   virtual AllocateReport allocateWarm(std::uint32_t tokens) = 0;
 
   // The new length of every slot, before a forward pass: `lengths[slot]`, 1 .. maxTokens for each

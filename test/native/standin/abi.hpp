@@ -81,7 +81,9 @@ int needNoCapture();
 std::size_t usedBytes();
 void addUsed(std::size_t bytes);
 void removeUsed(std::size_t bytes);
-extern const char* const kMemoryName;
+inline constexpr const char* kMemoryName = "cuda-stand-in";
+// The name to give to new memory: who shares a device shares it.
+const char* memoryName();
 
 // memory.cpp
 // Whether all of the range may be read (or written) by a copy.

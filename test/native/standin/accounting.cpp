@@ -1,6 +1,6 @@
 // How much of the device is taken. A real device counts what all processes hold; here each counts its
-// own, unless KVSPAN_STANDIN_SHARED is set: then every allocation looks through the descriptors of
-// all processes for memory of the stand-in. Slow, exact, and it needs no cleaning up after a kill.
+// own, unless KVSPAN_STANDIN_SHARED names a device to share: then every allocation looks through the
+// descriptors of all processes for its memory. Slow, exact, and nothing to clean up after a kill.
 #include <dirent.h>
 #include <sys/stat.h>
 
@@ -18,6 +18,8 @@ namespace standin {
 namespace {
 
 std::atomic<std::size_t> own{0};
+
+const char* sharedDevice() { return std::getenv("KVSPAN_STANDIN_SHARED"); }
 
 // Calls `body` with the path of each entry of a folder.
 template <typename Body>
@@ -37,7 +39,8 @@ std::size_t takenByAll() {
       char target[64] = {};
       struct stat status {};
       if (::readlink(path.c_str(), target, sizeof target - 1) < 0) return;
-      if (std::strstr(target, kMemoryName) == nullptr || ::stat(path.c_str(), &status) != 0) return;
+      if (std::strstr(target, memoryName()) == nullptr) return;
+      if (::stat(path.c_str(), &status) != 0) return;
       memories[status.st_ino] = static_cast<std::size_t>(status.st_size);
     });
   });
@@ -49,7 +52,13 @@ std::size_t takenByAll() {
 }  // namespace
 
 std::size_t usedBytes() {
-  return std::getenv("KVSPAN_STANDIN_SHARED") != nullptr ? takenByAll() : own.load();
+  return sharedDevice() != nullptr ? takenByAll() : own.load();
+}
+
+const char* memoryName() {
+  static const auto* const name = new std::string(
+      kMemoryName + (sharedDevice() != nullptr ? std::string("-of-") + sharedDevice() : ""));
+  return name->c_str();
 }
 
 void addUsed(std::size_t bytes) { own += bytes; }

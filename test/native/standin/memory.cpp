@@ -110,8 +110,6 @@ Pointer keep(std::shared_ptr<Allocation> allocation) {
 
 }  // namespace
 
-const char* const kMemoryName = "cuda-stand-in";
-
 bool copyable(Pointer at, std::size_t bytes, bool write) {
   const std::lock_guard lock(state().mutex);
   const Pointer end = at + bytes;
@@ -182,7 +180,7 @@ STANDIN_API cuMemCreate(unsigned long long* handle, std::size_t bytes, const All
   if (prop->location.type != 1 || prop->location.id != 0) return InvalidDevice;
   const std::lock_guard lock(state().mutex);
   if (bytes > totalBytes() || usedBytes() > totalBytes() - bytes) return OutOfMemory;
-  const int fd = ::memfd_create(kMemoryName, MFD_CLOEXEC);
+  const int fd = ::memfd_create(memoryName(), MFD_CLOEXEC);
   if (fd < 0) return OutOfMemory;
   if (::ftruncate(fd, static_cast<off_t>(bytes)) != 0) {
     ::close(fd);

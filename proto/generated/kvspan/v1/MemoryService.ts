@@ -42,18 +42,22 @@ export interface MemoryServiceClient extends grpc.Client {
   acquire(argument: _kvspan_v1_AcquireRequest, callback: grpc.requestCallback<_kvspan_v1_AcquireResponse__Output>): grpc.ClientUnaryCall;
   
   /**
-   * After a daemon restart: the client's new session takes on the extents that the client still
-   * holds from an earlier daemon, so that its memory is accounted again. All or nothing.
-   * Errors: RESOURCE_EXHAUSTED, INVALID_ARGUMENT.
+   * The client's new session takes on the extents that the client still holds: from an earlier
+   * daemon, so that its memory is accounted again, or from a session of the same process whose
+   * connection has ended, from whose account they move. All or nothing.
+   * Errors: RESOURCE_EXHAUSTED, INVALID_ARGUMENT, EXTENT_FOREIGN (another process's, an open
+   * session's, or still in flight: that last may be tried again).
    */
   Adopt(argument: _kvspan_v1_AdoptRequest, metadata: grpc.Metadata, options: grpc.CallOptions, callback: grpc.requestCallback<_kvspan_v1_AdoptResponse__Output>): grpc.ClientUnaryCall;
   Adopt(argument: _kvspan_v1_AdoptRequest, metadata: grpc.Metadata, callback: grpc.requestCallback<_kvspan_v1_AdoptResponse__Output>): grpc.ClientUnaryCall;
   Adopt(argument: _kvspan_v1_AdoptRequest, options: grpc.CallOptions, callback: grpc.requestCallback<_kvspan_v1_AdoptResponse__Output>): grpc.ClientUnaryCall;
   Adopt(argument: _kvspan_v1_AdoptRequest, callback: grpc.requestCallback<_kvspan_v1_AdoptResponse__Output>): grpc.ClientUnaryCall;
   /**
-   * After a daemon restart: the client's new session takes on the extents that the client still
-   * holds from an earlier daemon, so that its memory is accounted again. All or nothing.
-   * Errors: RESOURCE_EXHAUSTED, INVALID_ARGUMENT.
+   * The client's new session takes on the extents that the client still holds: from an earlier
+   * daemon, so that its memory is accounted again, or from a session of the same process whose
+   * connection has ended, from whose account they move. All or nothing.
+   * Errors: RESOURCE_EXHAUSTED, INVALID_ARGUMENT, EXTENT_FOREIGN (another process's, an open
+   * session's, or still in flight: that last may be tried again).
    */
   adopt(argument: _kvspan_v1_AdoptRequest, metadata: grpc.Metadata, options: grpc.CallOptions, callback: grpc.requestCallback<_kvspan_v1_AdoptResponse__Output>): grpc.ClientUnaryCall;
   adopt(argument: _kvspan_v1_AdoptRequest, metadata: grpc.Metadata, callback: grpc.requestCallback<_kvspan_v1_AdoptResponse__Output>): grpc.ClientUnaryCall;
@@ -166,9 +170,11 @@ export interface MemoryServiceHandlers extends grpc.UntypedServiceImplementation
   Acquire: grpc.handleUnaryCall<_kvspan_v1_AcquireRequest__Output, _kvspan_v1_AcquireResponse>;
   
   /**
-   * After a daemon restart: the client's new session takes on the extents that the client still
-   * holds from an earlier daemon, so that its memory is accounted again. All or nothing.
-   * Errors: RESOURCE_EXHAUSTED, INVALID_ARGUMENT.
+   * The client's new session takes on the extents that the client still holds: from an earlier
+   * daemon, so that its memory is accounted again, or from a session of the same process whose
+   * connection has ended, from whose account they move. All or nothing.
+   * Errors: RESOURCE_EXHAUSTED, INVALID_ARGUMENT, EXTENT_FOREIGN (another process's, an open
+   * session's, or still in flight: that last may be tried again).
    */
   Adopt: grpc.handleUnaryCall<_kvspan_v1_AdoptRequest__Output, _kvspan_v1_AdoptResponse>;
   

@@ -1,0 +1,97 @@
+/** The demo and the allocator bench on the cuda backend, each with a daemon of its own. */
+import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, afterEach, beforeAll, expect, it, vi } from 'vitest';
+import { main as bench } from '../../bench/main.js';
+import { main as demo } from '../../bench/demo/main.js';
+import type { DemoReport } from '../../bench/demo/report.js';
+import type { BenchResult } from '../../bench/report/results.js';
+import { library, useStandIn } from './support.js';
+
+useStandIn();
+
+const RUN_MS = 90_000;
+let directory: string;
+
+beforeAll(async () => {
+  directory = await mkdtemp(join(tmpdir(), 'kvspan-standin-'));
+});
+afterAll(() => rm(directory, { recursive: true }));
+afterEach(() => {
+  vi.restoreAllMocks();
+  process.env['KVSPAN_CUDA_LIBRARY'] = library;
+});
+
+function quietly(): void {
+  vi.spyOn(process.stdout, 'write').mockReturnValue(true);
+  vi.spyOn(process.stderr, 'write').mockReturnValue(true);
+}
+
+async function runDemo(...more: string[]): Promise<{ code: number; report: DemoReport }> {
+  quietly();
+  const json = join(directory, 'demo.json');
+  const args = ['--backend', 'cuda', '--json', json, '--no-progress', ...more];
+  const code = await demo(args);
+  return { code, report: JSON.parse(await readFile(json, 'utf8')) as DemoReport };
+}
+
+it('replays 20 requests: every byte right, nothing leaked', { timeout: RUN_MS }, async () => {
+  // By the flag alone: it has to reach the daemon too.
+  delete process.env['KVSPAN_CUDA_LIBRARY'];
+  const flags = ['--requests', '20', '--batch', '6', '--seed', '5', '--cuda-library', library];
+  const { code, report } = await runDemo(...flags, '--pool-bytes', '256MiB');
+  expect(report).toMatchObject({
+    backend: 'cuda',
+    device: 'stand-in',
+    requests: { total: 20, completed: 20, failed: 0 },
+    mismatches: 0,
+    leaks: { extents: 0, bytes: 0, fds: 0 },
+    attention: { computedShare: 1 },
+  });
+  expect(report.traffic.verifiedBytes).toBe(report.traffic.writtenBytes);
+  expect(report.attention.checks).toBeGreaterThan(100);
+  expect(report.attention.maxRelativeError).toBeLessThan(1e-4);
+  expect(code).toBe(0);
+});
+
+it('replays with layers apart, in fp32', { timeout: RUN_MS }, async () => {
+  const geometry = 'layers=3,kvHeads=2,headDim=32,dtype=fp32,layout=layer-major';
+  const { code, report } = await runDemo('--requests', '6', '--geometry', geometry);
+  expect(report).toMatchObject({
+    backend: 'cuda',
+    requests: { total: 6, completed: 6 },
+    mismatches: 0,
+    leaks: { extents: 0, bytes: 0, fds: 0 },
+  });
+  expect(code).toBe(0);
+});
+
+it('preempts when the pool is too small, and every byte is right', {
+  timeout: RUN_MS,
+}, async () => {
+  // 128 KiB a token, 64 MiB: 512 tokens in all. Six requests of 120 do not fit at once.
+  const file = join(directory, 'trace');
+  const lines = Array.from({ length: 6 }, () => '60,60');
+  await writeFile(file, ['num_prefill_tokens,num_decode_tokens', ...lines, ''].join('\n'));
+  const flags = ['--trace', file, '--geometry', 'llama-8b', '--pool-bytes', '64MiB'];
+  const { code, report } = await runDemo(...flags);
+  expect(report).toMatchObject({
+    requests: { total: 6, completed: 6, failed: 0 },
+    mismatches: 0,
+    leaks: { extents: 0, bytes: 0, fds: 0 },
+  });
+  expect(report.requests.preempted).toBeGreaterThan(0);
+  expect(code).toBe(0);
+});
+
+it('measures every part of the allocator bench', { timeout: RUN_MS }, async () => {
+  quietly();
+  expect(await bench(['--smoke', '--backend', 'cuda', '--out', directory])).toBe(0);
+  const [name] = (await readdir(directory)).filter(file => file.startsWith('allocator-smoke'));
+  const text = await readFile(join(directory, name as string), 'utf8');
+  const result = JSON.parse(text) as BenchResult;
+  expect(result).toMatchObject({ backend: 'cuda', device: 'stand-in' });
+  expect(new Set(result.rows.map(row => row.case)).size).toBeGreaterThan(6);
+  for (const row of result.rows) expect(Number.isFinite(row.median)).toBe(true);
+});
