@@ -218,6 +218,8 @@ describe('a slow daemon', () => {
     const session = await connectTo(daemon.directory, { connectTimeoutMs: 300 });
     const cache = await session.createCache(SMALL);
     const [slot, other] = [await cache.allocate(TOKENS_PER_PAGE), await cache.allocate(10)];
+    // Memory is there before the daemon's last word on it.
+    await until('nothing is in flight', () => session.stats().requestsInFlight === 0);
     daemon.freeze();
     const start = performance.now();
     const step = cache.step(new Map([[slot, TOKENS_PER_PAGE + 1]]), { waitMs: 150 });

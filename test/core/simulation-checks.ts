@@ -2,7 +2,8 @@
 import type { Ledger } from '../../daemon/core/ledger.js';
 import type { Effect } from '../../daemon/core/types.js';
 import { fail, same } from './compare.js';
-import type { ModelSession, ReferenceModel } from './reference-model.js';
+import type { ModelSession } from './model-types.js';
+import type { ReferenceModel } from './reference-model.js';
 import { PLAN_BASE, pages } from './support.js';
 
 const byId = (a: { id: bigint }, b: { id: bigint }): number => Number(a.id - b.id);

@@ -1,6 +1,7 @@
 import type { Limits } from '../../daemon/core/types.js';
 import type { Prng } from './prng.js';
-import type { ModelLimits, ModelProcess, ReferenceModel } from './reference-model.js';
+import type { ModelLimits, ModelProcess } from './model-types.js';
+import type { ReferenceModel } from './reference-model.js';
 import { pages, smallLimits } from './support.js';
 
 /** Limits so small that a run meets every one of them. */
@@ -119,4 +120,30 @@ export function drawReturned(
     ids.push(prng.pick(strange) ?? 5n);
   }
   return ids;
+}
+
+/** One of the session's caches, and a page near the plan, 0: none wanted. */
+export function drawCacheChange(
+  prng: Prng,
+  model: ReferenceModel,
+  session: bigint,
+): { readonly cache: bigint; readonly wantedPage: number } {
+  const cache = prng.pick(model.caches.filter(other => other.session === session))?.id ?? 3n;
+  const { planBasePage, planPages } = model.limits;
+  const wantedPage = prng.chance(0.5) ? 0 : planBasePage + prng.between(-8, planPages + 8);
+  return { cache, wantedPage };
+}
+
+/** Mostly one that is connected; now and then any, or none that ever was. */
+export function drawSession(prng: Prng, model: ReferenceModel): bigint {
+  if (prng.chance(0.005)) return 99_999n;
+  const open = model.sessions.filter(({ state }) => state === 'open');
+  const among = open.length > 0 && prng.chance(0.9) ? open : model.sessions;
+  return prng.pick(among)?.id ?? 1n;
+}
+
+/** One whose connection is gone; null: never mind. */
+export function drawLingering(prng: Prng, model: ReferenceModel): bigint | null {
+  if (prng.chance(0.25)) return null;
+  return model.sessions.find(({ state }) => state === 'lingering')?.id ?? 99_999n;
 }

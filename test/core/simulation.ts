@@ -10,7 +10,8 @@ import {
 } from '../../daemon/core/types.js';
 import { answerOf, effectsOf, fail, outcome, same, tell, toBytes } from './compare.js';
 import { Prng } from './prng.js';
-import { ModelRefusal, ReferenceModel } from './reference-model.js';
+import { ModelRefusal } from './model-types.js';
+import { ReferenceModel } from './reference-model.js';
 import {
   checkAddresses,
   checkEmpty,
@@ -26,6 +27,9 @@ import {
   drawRequest,
   drawReturned,
   modelLimits,
+  drawCacheChange,
+  drawLingering,
+  drawSession,
 } from './simulation-draws.js';
 import { at, pages, peer, smallGeometry } from './support.js';
 
@@ -49,11 +53,6 @@ export interface SimulationResult {
   readonly seen: ReadonlyMap<string, number>;
 }
 
-interface AskedBack {
-  id: bigint;
-  deadline: number;
-}
-
 /** One seeded run: each operation goes to the ledger and to the model, and both must answer the same. */
 export class Simulation {
   private readonly prng: Prng;
@@ -64,7 +63,7 @@ export class Simulation {
   private readonly lastOps: string[] = [];
   /** Grants asked and not answered. */
   private readonly unanswered = new Set<string>();
-  private readonly askedBack = new Map<bigint, AskedBack>();
+  private readonly askedBack = new Map<bigint, { id: bigint; deadline: number }>();
   private readonly returned: bigint[] = [];
   private now = 0;
   private grantIds = 0n;
@@ -251,7 +250,7 @@ export class Simulation {
   }
 
   /** Mostly of a process that closed its connection before. */
-  private exit(session = this.lingering() ?? this.anySession()): void {
+  private exit(session = drawLingering(this.prng, this.model) ?? this.anySession()): void {
     this.askedBack.delete(session);
     this.apply(
       `exit ${session}`,
@@ -262,12 +261,7 @@ export class Simulation {
 
   private changeCaches(): void {
     const session = this.anySession();
-    const cache =
-      this.prng.pick(this.model.caches.filter(other => other.session === session))?.id ?? 3n;
-    const { planBasePage, planPages } = this.model.limits;
-    const wantedPage = this.prng.chance(0.5)
-      ? 0
-      : planBasePage + this.prng.between(-8, planPages + 8);
+    const { cache, wantedPage } = drawCacheChange(this.prng, this.model, session);
     const base = pages(wantedPage) as never;
     const roll = this.prng.below(3);
     if (roll === 0) {
@@ -388,16 +382,7 @@ export class Simulation {
   }
 
   private anySession(): bigint {
-    if (this.prng.chance(0.005)) return 99_999n;
-    const open = this.model.sessions.filter(({ state }) => state === 'open');
-    const among = open.length > 0 && this.prng.chance(0.9) ? open : this.model.sessions;
-    return this.prng.pick(among)?.id ?? 1n;
-  }
-
-  private lingering(): bigint | null {
-    return this.prng.chance(0.25)
-      ? null
-      : (this.model.sessions.find(({ state }) => state === 'lingering')?.id ?? 99_999n);
+    return drawSession(this.prng, this.model);
   }
 
   private note(event: string): void {

@@ -1,4 +1,6 @@
 // The cuda backend over the stand-in driver: opening, and what a missing driver comes to.
+#include <dlfcn.h>
+
 #include "base/error.hpp"
 #include "device/cuda_api.hpp"
 #include "device/device.hpp"
@@ -116,6 +118,24 @@ KV_TEST("cuda device: two devices of one process share memory through descriptor
   two->map(at, handle, kPage);
   KV_CHECK_THROWS(Code::InvalidArgument, one->unmap(at, kPage));
   two->unmap(at, kPage);
+}
+
+KV_TEST("cuda device: when the driver has gone at exit calls fail, and closing is quiet") {
+  auto device = open();
+  const auto at = device->reserve(kPage, 0);
+  const auto handle = device->create(kPage);
+  device->map(at, handle, kPage);
+  device->access(at, kPage, Access::ReadWrite);
+  auto fence = device->fence(0);
+  void* const library = ::dlopen(standIn().c_str(), RTLD_NOW);
+  reinterpret_cast<int (*)()>(::dlsym(library, "standInEnd"))();
+  KV_CHECK_THROWS(Code::DeviceFailed, device->create(kPage));
+  KV_CHECK_THROWS(Code::DeviceFailed, device->unmap(at, kPage));
+  KV_CHECK_THROWS(Code::DeviceFailed, fence->reached());
+  const std::uint64_t word = 1;
+  KV_CHECK_THROWS(Code::DeviceFailed, device->copyIn(at, 8, &word, 8, 8, 1));
+  fence.reset();
+  device.reset();
 }
 
 }  // namespace kvspan

@@ -173,7 +173,9 @@ void CudaDevice::unreserve(Address base, std::uint64_t bytes) {
   book_.checkRange("unreserve", base, bytes);
   book_.removeReservation({base, bytes});
   const CudaContext::Scope scope(*context_);
-  api_.check(api_.cuMemAddressFree(base, bytes), "cuMemAddressFree", show({base, bytes}));
+  const auto result = api_.cuMemAddressFree(base, bytes);
+  if (result != kSuccess) book_.addReservation({base, bytes});  // still there, to be tried again
+  api_.check(result, "cuMemAddressFree", show({base, bytes}));
 }
 
 Handle CudaDevice::create(std::uint64_t bytes) {
