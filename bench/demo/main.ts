@@ -9,7 +9,7 @@ import { faults } from './report.js';
 import { type DemoOptions, runDemo } from './run.js';
 import { renderReport } from './table.js';
 
-const REQUESTS_DEFAULT = 400;
+const REQUESTS_DEFAULT = 300;
 const REQUESTS_SHORT = 60;
 const BATCH_DEFAULT = 32;
 const BATCH_MAX = 4096;
@@ -23,7 +23,7 @@ const EXIT_USAGE = 2;
 interface Flags {
   readonly trace?: string;
   readonly requests?: string;
-  readonly geometry: string;
+  readonly geometry?: string;
   readonly backend: DemoOptions['backend'];
   readonly socketDirectory?: string;
   readonly poolBytes?: string;
@@ -51,8 +51,8 @@ function createCommand(): Command {
     .option(
       '--geometry <shape>',
       `${Object.keys(presets).join(', ')}, or layers=..,kvHeads=..,headDim=..,` +
-        'queryHeads=..,dtype=bf16|fp32,layout=token-major|layer-major,maxTokens=..',
-      'tiny',
+        'queryHeads=..,dtype=bf16|fp32,layout=token-major|layer-major,maxTokens=..; ' +
+        'default: small, with a trace tiny',
     )
     .addOption(
       new Option('--backend <name>', 'of the daemon')
@@ -110,7 +110,8 @@ function parseFlags(flags: Flags): DemoOptions {
           ? Number.POSITIVE_INFINITY
           : drawn
         : integer('--requests', flags.requests, 1, Number.MAX_SAFE_INTEGER),
-    geometry: parseGeometry(flags.geometry),
+    // Prompts of production traces are so long that the rows of a larger token would take minutes.
+    geometry: parseGeometry(flags.geometry ?? (flags.trace === undefined ? 'small' : 'tiny')),
     backend: flags.backend,
     socketDirectory: flags.socketDirectory ?? null,
     cudaLibrary: flags.cudaLibrary ?? defaultCudaLibrary(),

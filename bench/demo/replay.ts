@@ -101,7 +101,8 @@ function describeMemory(session: Session, memory: MemoryPeak, preallocatedTokens
   return {
     poolBytes: Number(session.server.poolBytes),
     peakMappedBytes: memory.mappedBytes,
-    peakIdleBytes: memory.idleBytes,
+    idleBytes: memory.idleBytes,
+    behindLiveBytes: memory.behindLiveBytes,
     peakLiveBytes: memory.liveBytes,
     peakLiveRequests: memory.liveRequests,
     slackShare: memory.slackShare,

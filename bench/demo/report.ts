@@ -37,16 +37,19 @@ export interface DemoReport {
     /** Steps in which the calling thread made no driver call, of all steps: 0 to 1. */
     readonly withoutDriverCallShare: number;
   };
-  /** At the moment (looked at every fourth pass) when most memory was mapped. */
+  /** Looked at every fourth pass. */
   readonly memory: {
     readonly poolBytes: number;
+    /** The most that was mapped at any moment, warm spans of ended requests included. */
     readonly peakMappedBytes: number;
-    /** Of it: spans of ended requests, kept warm for the next and given up on demand. */
-    readonly peakIdleBytes: number;
-    /** Of it: tokens of live requests. */
+    /** Tokens of live requests when they were most; the fields below are of that moment. */
     readonly peakLiveBytes: number;
     readonly peakLiveRequests: number;
-    /** 1 - live / (mapped - idle): of the memory behind live requests, what holds no token. */
+    /** Mapped behind those requests. */
+    readonly behindLiveBytes: number;
+    /** Spans of ended requests, kept warm for the next and given up on demand. */
+    readonly idleBytes: number;
+    /** 1 - live / behind live: of the memory behind live requests, what holds no token. */
     readonly slackShare: number;
     /** slots x maxTokens: what an engine that preallocates would hold all the time. */
     readonly preallocatedBytes: number;

@@ -76,7 +76,7 @@ function memoryTable(report: DemoReport): string {
   const { memory } = report;
   const table = new Table({
     head: [
-      `memory at its peak, ${memory.peakLiveRequests} requests live`,
+      `memory when most was live, in ${memory.peakLiveRequests} requests`,
       'bytes',
       'of live tokens',
     ],
@@ -90,13 +90,11 @@ function memoryTable(report: DemoReport): string {
       memory.peakLiveBytes === 0 ? '' : `${(bytes / memory.peakLiveBytes).toFixed(2)} x`,
     ]);
   row('live tokens', memory.peakLiveBytes);
-  row(
-    `behind live requests (${percent(memory.slackShare)} slack)`,
-    memory.peakMappedBytes - memory.peakIdleBytes,
-  );
-  row('mapped, with warm spans of ended requests', memory.peakMappedBytes);
+  row(`mapped behind them (${percent(memory.slackShare)} slack)`, memory.behindLiveBytes);
+  row('warm spans of ended requests, given up on demand', memory.idleBytes);
   row('if in blocks of 16 tokens', memory.blocks16Bytes);
   row('if every slot were preallocated', memory.preallocatedBytes);
+  row('the most mapped at any moment', memory.peakMappedBytes);
   row("the daemon's pool", memory.poolBytes);
   const tokens = Math.floor(PAGE_BYTES / report.geometry.tokenBytes);
   return (

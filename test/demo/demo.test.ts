@@ -84,9 +84,10 @@ describe('the demo with a daemon of its own', () => {
     expect(steps.p50Us).toBeLessThanOrEqual(steps.p99Us);
     expect(steps.p99Us).toBeLessThanOrEqual(steps.p999Us);
     expect(memory.peakLiveBytes).toBeGreaterThan(0);
+    expect(memory.behindLiveBytes).toBeGreaterThanOrEqual(memory.peakLiveBytes);
     expect(memory.blocks16Bytes).toBeGreaterThanOrEqual(memory.peakLiveBytes);
     expect(memory.peakMappedBytes).toBeGreaterThanOrEqual(
-      memory.peakLiveBytes + memory.peakIdleBytes,
+      memory.behindLiveBytes + memory.idleBytes,
     );
     expect(memory.peakMappedBytes).toBeLessThanOrEqual(memory.poolBytes);
     expect(memory.preallocatedBytes).toBe(6 * geometry.maxTokens * geometry.tokenBytes);
