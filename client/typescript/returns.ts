@@ -32,6 +32,11 @@ export class Returns {
     return this.#unknownExtents;
   }
 
+  /** Nothing waits to be told or to be acknowledged. */
+  get told(): boolean {
+    return this.#queue.length === 0 && this.#unacknowledged.size === 0;
+  }
+
   /** They are told as soon as somebody can be told. */
   add(extentIds: readonly bigint[]): void {
     for (const id of extentIds) this.#queue.push(id);

@@ -2,7 +2,7 @@
 import { badField, KvspanError } from '../../proto/errors.js';
 import { type CacheOwner, SessionCache } from './cache.js';
 import { Connection } from './connection.js';
-import { now, within } from './deadline.js';
+import { now, pause, within } from './deadline.js';
 import { adoptHeld, type Daemon, type Meeting, replant } from './establish.js';
 import { type Listener, Listeners, type SessionEvent, sessionEvents } from './events.js';
 import { Grants, type GrantWish } from './grants.js';
@@ -19,8 +19,8 @@ import * as validate from './validate.js';
 const GRANT_ANSWER_MS = 250;
 /** How long closing waits for the daemon, in each of its steps. */
 const CLOSE_TIMEOUT_MS = 2_000;
-/** Grants may arrive while closing gives back: so often it looks again. */
-const CLOSE_ROUNDS_MAX = 8;
+/** Between looks at what is still held. */
+const CLOSE_PAUSE_MS = 5;
 const LOOKAHEAD_TOKENS_DEFAULT = 16;
 
 export interface SessionSettings extends Meeting {
@@ -327,14 +327,23 @@ export class ClientSession implements Session, CacheOwner {
     await this.#closeMemory();
   }
 
+  /**
+   * Gives back until nothing is held and all of it is acknowledged, as long as it gets less: memory
+   * may be on its way out by other hands (the mapper's, above high water), and then is not here to
+   * be given, but still on the account.
+   */
   async #giveBackAll(link: Link): Promise<void> {
-    for (let round = 0; round < CLOSE_ROUNDS_MAX && link.open; round++) {
+    let least = this.#memory.stats().heldBytes;
+    for (let until = now() + CLOSE_TIMEOUT_MS; link.open && now() < until; ) {
       await this.#grants.settleAll(link, CLOSE_TIMEOUT_MS);
-      const held = this.#memory.stats().heldBytes;
-      if (held === 0n) break;
-      await this.#memory.giveBack(held);
+      await this.#memory.giveBack(this.#memory.stats().heldBytes);
       const acknowledged = this.#returns.acknowledged();
       await within(acknowledged, CLOSE_TIMEOUT_MS, 'returning everything').catch(() => undefined);
+      const { heldBytes } = this.#memory.stats();
+      if (heldBytes === 0n && this.#returns.told) return;
+      if (heldBytes < least) until = now() + CLOSE_TIMEOUT_MS;
+      least = heldBytes;
+      await pause(CLOSE_PAUSE_MS);
     }
   }
 
