@@ -90,7 +90,10 @@ function memoryTable(report: DemoReport): string {
       memory.peakLiveBytes === 0 ? '' : `${(bytes / memory.peakLiveBytes).toFixed(2)} x`,
     ]);
   row('live tokens', memory.peakLiveBytes);
-  row(`mapped behind them (${percent(memory.slackShare)} slack)`, memory.behindLiveBytes);
+  row(
+    `mapped behind them (${percent(memory.slackShare)} slack: growth, and reused spans)`,
+    memory.behindLiveBytes,
+  );
   row('warm spans of ended requests, given up on demand', memory.idleBytes);
   row('if in blocks of 16 tokens', memory.blocks16Bytes);
   row('if every slot were preallocated', memory.preallocatedBytes);

@@ -234,7 +234,6 @@ KV_TEST("channel: 2,000 garbage connections hurt nobody") {
   eventually("the good client goes on", [&] { return grants > sofar + 5; });
   stop = true;
   working.join();
-  KV_CHECK(grants > 10);
   good.releaseAll();
   eventually("no handle", [&] { return device->live() == 0; });
   // Of those that got a session the server keeps a pidfd: this process lives on.

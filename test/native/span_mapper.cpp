@@ -124,9 +124,13 @@ KV_TEST("mapper: a wish brings what live slots will grow by next") {
   rig.add({16});
   Engine engine(rig.cache(planOf(2, 64, 16), kNoLookahead));
   engine.allocate(16 * 16);  // the next extent is of two pages
-  KV_CHECK(eventually([&] { return rig.needs().size() == 1; }));
-  KV_CHECK(rig.needs()[0][1] >= 1);
-  KV_CHECK_EQ(sum(rig.needs()[0]), 2 * 64u);
+  // A wish from before the allocation knows nothing of it yet: it is answered, and another comes.
+  KV_CHECK(eventually([&] {
+    const auto needs = rig.needs();
+    if (!needs.empty() && sum(needs.back()) == 2 * 64u) return needs.back()[1] >= 1;
+    if (!needs.empty()) rig.session->refillDone(0);
+    return false;
+  }));
 }
 
 KV_TEST("mapper: a slot that starved is served when memory comes") {

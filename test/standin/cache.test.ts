@@ -131,9 +131,9 @@ describe('a cache on the cuda backend', () => {
   it('waits for a refill, and reports who could not grow when the pool is empty', async () => {
     const cache = await session.createCache({ ...SMALL, maxTokens: 8192 });
     const small = await cache.allocate(TOKENS_PER_PAGE);
-    expect(await cache.step(new Map([[small, TOKENS_PER_PAGE + 1]]))).toMatchObject({
-      outcome: 'refilled',
-    });
+    // Asked for by the step itself, or already on its way here by the mapper's wish.
+    const grown = await cache.step(new Map([[small, TOKENS_PER_PAGE + 1]]));
+    expect(['refilled', 'mapped']).toContain(grown.outcome);
     cache.free(small);
     await session.giveBack(2n * PAGE);
     const slots = [
