@@ -312,7 +312,7 @@ export interface NativeModule {
   hostStreamComplete(stream: bigint): void;
   /** One `fcntl(F_DUPFD_CLOEXEC)` that grows the fd table once, so that it never stalls later. */
   growFdTable(count: number): void;
-  /** Takes an advisory lock on the file (flock, non-blocking); false: another process has it. */
+  /** Takes an advisory lock on the file (flock, non-blocking); null: somebody has it. */
   lockFile(path: string): { readonly release: () => void } | null;
   setUmask(mask: number): number;
 }

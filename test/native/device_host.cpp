@@ -126,7 +126,7 @@ KV_TEST("host device: access backs the memory, so that its first touch is no pag
 
 KV_TEST("host device: a forked child inherits no mapped memory") {
 #ifdef __SANITIZE_THREAD__
-  throw ::kvspan::test::Skip("the thread sanitizer does not let a forked child of a process with threads go on");
+  throw ::kvspan::test::Skip("the thread sanitizer ends a forked child of a process with threads");
 #endif
   HostDevice device;
   const auto at = device.reserve(kPage, 0);

@@ -135,10 +135,12 @@ std::string Server::onHello(const ConnectionPtr& connection, const void* data,
   {
     const Lock lock(mutex_);
     if (connection->phase != Phase::Connected) return "a second hello";
+    // First, for it may fail: a connection that has asked is kept until the daemon has answered,
+    // which will not hear of this one.
+    watch(connection->pidfd.get(), tagOf(Watched::Process, connection->id));
     connection->phase = Phase::Asked;
     connection->deadline.reset();
     connection->identity.name = name;
-    watch(connection->pidfd.get(), tagOf(Watched::Process, connection->id));
   }
   if (events_.hello) {
     guarded([&] { events_.hello(connection->id, connection->identity); });

@@ -82,11 +82,12 @@ const Book::HandleEntry& Book::known(const char* call, Handle handle) const {
   return found->second;
 }
 
-void Book::removeHandle(Handle handle) {
+Book::HandleFacts Book::removeHandle(Handle handle) {
   const std::lock_guard lock(mutex_);
-  known("release", handle);
+  const HandleFacts facts{known("release", handle).bytes, known("release", handle).origin};
   const auto found = handles_.find(handle);
   if (--found->second.count == 0) handles_.erase(found);
+  return facts;
 }
 
 void Book::checkExportable(Handle handle) const {

@@ -41,7 +41,12 @@ class Book {
 
   // A driver may give the same value twice for one memory; it then takes two releases.
   void addHandle(Handle handle, std::uint64_t bytes, Origin origin);
-  void removeHandle(Handle handle);
+  // Returns what has to be added again if the driver then fails to release it.
+  struct HandleFacts {
+    std::uint64_t bytes = 0;
+    Origin origin = Origin::Created;
+  };
+  HandleFacts removeHandle(Handle handle);
   // Throws for a handle that is unknown, released or imported.
   void checkExportable(Handle handle) const;
 

@@ -189,9 +189,11 @@ Handle CudaDevice::create(std::uint64_t bytes) {
 }
 
 void CudaDevice::release(Handle handle) {
-  book_.removeHandle(handle);
+  const auto facts = book_.removeHandle(handle);
   const CudaContext::Scope scope(*context_);
-  api_.check(api_.cuMemRelease(handle), "cuMemRelease", "handle " + hex(handle));
+  const auto result = api_.cuMemRelease(handle);
+  if (result != kSuccess) book_.addHandle(handle, facts.bytes, facts.origin);  // to be tried again
+  api_.check(result, "cuMemRelease", "handle " + hex(handle));
 }
 
 UniqueFd CudaDevice::exportHandle(Handle handle) {

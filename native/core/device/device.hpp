@@ -1,6 +1,6 @@
 // The seam between kvspan and a machine's memory: everything the product asks of a driver. Two
 // backends implement it, `cuda` (the driver's virtual memory API) and `host` (memfd and mmap), and
-// one contract suite (test/native/device_contract.cpp) holds both to the same rules:
+// one contract suite (test/native/device_contract_*.cpp) holds both to the same rules:
 //
 //  * a handle maps whole or not at all; an unmap names whole mappings, one or many;
 //  * mapped memory cannot be touched before `access` has said how; unmapped memory faults;

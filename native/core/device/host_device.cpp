@@ -147,7 +147,10 @@ Address HostDevice::reserve(std::uint64_t bytes, Address wanted) {
 void HostDevice::unreserve(Address base, std::uint64_t bytes) {
   book_.checkRange("unreserve", base, bytes);
   book_.removeReservation({base, bytes});
-  if (::munmap(pointer(base), bytes) != 0) throwErrno("unreserve", show({base, bytes}), errno);
+  if (::munmap(pointer(base), bytes) == 0) return;
+  const int error = errno;
+  book_.addReservation({base, bytes});  // still there, to be tried again
+  throwErrno("unreserve", show({base, bytes}), error);
 }
 
 // The kernel hands out memory at the first touch and ends a process when there is none left, so

@@ -153,7 +153,7 @@ void SpanCache::free(std::uint32_t slot, bool hasStream, Stream stream) {
     const std::lock_guard lock(cold.mutex);
     checkOpen();
     if (!inUse()) table_.throwNotLive(slot, what);
-    if (fence) cold.fences.add(stream, std::move(fence));
+    if (fence) cold.fences.add(std::move(fence));
     table_.end(slot);
     table_.setFreedAt(slot, core_->nextFreeing());
     table_.publish(slot, SlotState::Idle);

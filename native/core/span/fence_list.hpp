@@ -3,6 +3,7 @@
 // requests: that the next request is ordered behind them on the GPU says nothing of when they end.
 #pragma once
 
+#include <cstddef>
 #include <memory>
 #include <utility>
 #include <vector>
@@ -13,20 +14,29 @@ namespace kvspan {
 
 class FenceList {
  public:
-  // A later point of the same stream stands for every earlier one, so the list is as long as there
-  // are streams, at most.
-  void add(Stream stream, std::unique_ptr<Fence> fence) {
-    for (auto& [known, last] : fences_) {
-      if (known != stream) continue;
-      last = std::move(fence);
-      return;
+  // None replaces another, not even one of a stream of the same number: CU_STREAM_PER_THREAD is
+  // another stream on each thread, and the number of a destroyed stream may come again.
+  void add(std::unique_ptr<Fence> fence) {
+    // So that the list is as long as there is work under way, at most.
+    try {
+      allReached();
+    } catch (...) {
+      // The new one counts all the same; whoever waits for the list is told.
     }
-    fences_.emplace_back(stream, std::move(fence));
+    fences_.push_back(std::move(fence));
   }
 
-  // Forgets those reached; true if none is left.
+  // Forgets those reached; true if none is left. If a fence cannot be asked, it and those not asked
+  // yet stay.
   bool allReached() {
-    std::erase_if(fences_, [](const auto& one) { return one.second->reached(); });
+    for (std::size_t i = 0; i < fences_.size();) {
+      if (!fences_[i]->reached()) {
+        ++i;
+        continue;
+      }
+      std::swap(fences_[i], fences_.back());
+      fences_.pop_back();
+    }
     return fences_.empty();
   }
 
@@ -35,7 +45,7 @@ class FenceList {
   void forget() { fences_.clear(); }
 
  private:
-  std::vector<std::pair<Stream, std::unique_ptr<Fence>>> fences_;
+  std::vector<std::unique_ptr<Fence>> fences_;
 };
 
 }  // namespace kvspan

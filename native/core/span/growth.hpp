@@ -17,6 +17,10 @@ inline constexpr Pages kGrowthDivisor = 8;
 inline constexpr Pages kExtentPagesMax = Pages{1} << kOrderMax;
 
 inline constexpr Pages pagesOfOrder(int order) { return Pages{1} << order; }
+// The fewest pages that hold so many bytes, of any number: a peer may name one near 2^64.
+inline constexpr Pages pagesFor(std::uint64_t bytes, std::uint64_t pageBytes) {
+  return bytes / pageBytes + (bytes % pageBytes != 0 ? 1 : 0);
+}
 Pages pagesOf(const OrderCounts& counts);
 std::uint64_t countOf(const OrderCounts& counts);
 

@@ -33,7 +33,7 @@ std::vector<Extent> Magazine::takeBytes(std::uint64_t bytes) {
   taken.reserve(extents());
   std::uint64_t missing = bytes;
   while (missing > 0 && bytes_ > 0) {
-    const Pages pages = (missing + pageBytes_ - 1) / pageBytes_;
+    const Pages pages = pagesFor(missing, pageBytes_);
     const int order = availableOrder(counts_, orderNotAbove(pages), kExtentPagesMax);
     const Extent extent = take(order);
     missing -= std::min(missing, extent.bytes);
@@ -46,7 +46,7 @@ std::vector<Extent> Magazine::takeAbove(std::uint64_t high, std::uint64_t low) {
   std::vector<Extent> taken;
   taken.reserve(extents());
   while (bytes_ > high) {
-    const Pages excess = (bytes_ - high + pageBytes_ - 1) / pageBytes_;
+    const Pages excess = pagesFor(bytes_ - high, pageBytes_);
     const Pages room = (bytes_ - std::min(bytes_, low)) / pageBytes_;
     if (room == 0) break;
     const int wanted = orderNotAbove(std::min(excess, room));

@@ -43,7 +43,8 @@ void Mapper::refillDone(std::uint32_t retryAfterMs) {
   const std::lock_guard lock(mutex_);
   if (wishOpen_ && !broughtSome_) refused_ = true;
   wishOpen_ = false;
-  wishNotBefore_ = Clock::now() + std::chrono::milliseconds(retryAfterMs);
+  // The later of the two: what was given back while the wish was open is not asked for at once.
+  wishNotBefore_ = std::max(wishNotBefore_, Clock::now() + std::chrono::milliseconds(retryAfterMs));
   woken_ = true;
   changed_.notify_one();
 }
@@ -111,18 +112,26 @@ void Mapper::wish(bool starved, Pass& pass) {
     wishOpen_ = true;
     broughtSome_ = false;
   }
-  const OrderCounts counts = wishCounts(starved);
-  if (countOf(counts) > 0 && need_) return need_(counts);
-  const std::lock_guard lock(mutex_);
-  wishOpen_ = false;
+  const auto notOpen = [this] {
+    const std::lock_guard lock(mutex_);
+    wishOpen_ = false;
+  };
+  try {
+    const OrderCounts counts = wishCounts(starved);
+    if (countOf(counts) > 0 && need_) return need_(counts);
+  } catch (...) {
+    // Nobody has heard of it, so nobody would ever answer.
+    notOpen();
+    throw;
+  }
+  notOpen();
 }
 
 void Mapper::trimForRefill(bool starved, Pass& pass) {
   ExtentStore& store = core_.store();
-  const std::uint64_t page = store.pageBytes();
   const std::uint64_t have = store.magazineBytes();
   const std::uint64_t low = options_.lowWaterBytes;
-  Pages want = have < low ? (low - have + page - 1) / page : 0;
+  Pages want = have < low ? pagesFor(low - have, store.pageBytes()) : 0;
   if (starved) {
     std::vector<LaneNeed> lanes;
     for (const auto& cache : core_.caches()) cache->starvedLanes(lanes);
@@ -165,7 +174,7 @@ OrderCounts Mapper::wishCounts(bool starved) const {
   const std::uint64_t level =
       options_.highWaterBytes > low ? low + (options_.highWaterBytes - low) / 2 : 2 * low;
   const Pages have = pagesOf(stock);
-  const Pages wanted = (level + store.pageBytes() - 1) / store.pageBytes();
+  const Pages wanted = pagesFor(level, store.pageBytes());
   Pages budget = wanted > have ? wanted - have : 0;
   // Then the sizes that live slots will ask for next, small ones first: they serve most slots.
   for (int order = 0; order <= kOrderMax; ++order) {

@@ -87,7 +87,7 @@ std::uint64_t SpanSession::giveBack(std::uint64_t bytes) {
   std::uint64_t sum = 0;
   for (const Extent& extent : taken) sum += extent.bytes;
   const auto missing = [&] {
-    return sum < bytes ? (bytes - sum + store.pageBytes() - 1) / store.pageBytes() : 0;
+    return sum < bytes ? pagesFor(bytes - sum, store.pageBytes()) : 0;
   };
   sum += core_->trimIdle(missing(), taken) * store.pageBytes();
   sum += core_->trimAhead(missing(), taken) * store.pageBytes();
@@ -122,10 +122,17 @@ void SpanSession::close() {
   if (failure) std::rethrow_exception(failure);
 }
 
+void checkMark(const char* field, std::uint64_t bytes) {
+  if (bytes <= kWaterBytesMax) return;
+  throw Error::badField(field, std::to_string(bytes), "0.." + std::to_string(kWaterBytesMax));
+}
+
 }  // namespace
 
 std::shared_ptr<Session> Session::create(std::shared_ptr<Device> device, SessionOptions options,
                                          Events events) {
+  checkMark("options.lowWaterBytes", options.lowWaterBytes);
+  checkMark("options.highWaterBytes", options.highWaterBytes);
   if (options.highWaterBytes != 0 && options.highWaterBytes < options.lowWaterBytes) {
     throw Error::badField("options.highWaterBytes", std::to_string(options.highWaterBytes),
                           "0 (never), or at least lowWaterBytes, " +

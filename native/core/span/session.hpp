@@ -43,6 +43,9 @@ struct CacheOptions {
   std::uint32_t overreadTokens = 0;    // mapped past the length for kernels that read whole tiles
 };
 
+// Of either mark: as much as all addresses of a plan. A wish is made of a mark's pages.
+inline constexpr std::uint64_t kWaterBytesMax = std::uint64_t{1} << 46;
+
 struct SessionOptions {
   std::uint64_t lowWaterBytes = 0;   // of the magazine: below it the mapper asks for more
   std::uint64_t highWaterBytes = 0;  // above it the mapper returns extents; 0: never
