@@ -58,6 +58,8 @@ export async function main(argv: string[], hooks: Hooks = {}): Promise<number> {
     );
     return error.exitCode;
   }
+  // Who read the banner may be gone (`kvspan serve | head`): that ends no daemon.
+  process.stdout.on('error', () => undefined);
   const ended = runUntilSignal(daemon);
   if (!quiet) process.stdout.write(banner(daemon.info));
   hooks.ready?.(daemon.info.sockets.directory);

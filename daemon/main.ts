@@ -136,9 +136,11 @@ async function start(config: Config, log: Logger, undo: Undo): Promise<RunningDa
     server,
   );
   undo.add(() => services.stop());
-  await bindGrpcServer(server, paths.service, access, core);
+  // Before it is bound: a socket that could not be opened to its group is bound already, and a server
+  // that nobody stops keeps the process from ending.
   undo.add(() => unlinkIfThere(paths.service));
   undo.add(() => stopGrpcServer(server, Math.min(LAST_CALLS_MS_MAX, config.shutdownTimeoutMs)));
+  await bindGrpcServer(server, paths.service, access, core);
   // Last: a session begins here, and finds everything else ready.
   const options = {
     path: paths.extents,

@@ -27,13 +27,23 @@ export function encodeUint64(value: bigint, field: string): EncodedUint64 {
 
 /** Throws INVALID_ARGUMENT, naming `field`, for anything but a whole number in 0 .. 2^64 - 1. */
 export function decodeUint64(wire: WireUint64, field: string): bigint {
+  const value = uint64Of(wire);
+  if (value === null) throw badField(field, wire, UINT64_ALLOWED);
+  return value;
+}
+
+function uint64Of(wire: WireUint64): bigint | null {
   if (typeof wire === 'string' && DECIMAL.test(wire)) {
     const value = BigInt(wire);
     if (value <= UINT64_MAX) return value;
   }
   // A larger number may have been rounded on its way here, so it is refused too.
   if (typeof wire === 'number' && Number.isSafeInteger(wire) && wire >= 0) return BigInt(wire);
-  throw badField(field, wire, UINT64_ALLOWED);
+  return null;
+}
+
+function refused64(wire: WireUint64, field: string, index: number): never {
+  throw badField(`${field}[${index}]`, wire, UINT64_ALLOWED);
 }
 
 export function encodeUint64s(values: Iterable<bigint>, field: string): EncodedUint64[] {
@@ -42,7 +52,8 @@ export function encodeUint64s(values: Iterable<bigint>, field: string): EncodedU
 
 export function decodeUint64s(wire: readonly WireUint64[] | undefined, field: string): bigint[] {
   if (!Array.isArray(wire)) throw badField(field, wire, 'a list');
-  return wire.map((value: WireUint64, index) => decodeUint64(value, `${field}[${index}]`));
+  // Tens of thousands at once: the name of one is made only if it is refused.
+  return wire.map((value: WireUint64, index) => uint64Of(value) ?? refused64(value, field, index));
 }
 
 /** Throws INVALID_ARGUMENT, naming `field`, for anything but a whole number in 0 .. 2^32 - 1. */

@@ -12,6 +12,9 @@ import type { Memory } from './mapping/memory.js';
 import { heldExtents } from './mapping/memory.js';
 import { type ServerInfo, Service } from './service.js';
 
+/** Extents in one Adopt message: 144 KiB, well within what a daemon takes. */
+const ADOPT_EXTENTS_MAX = 16_384;
+
 const noRoomCodes: ReadonlySet<string> = new Set(['QUOTA_EXHAUSTED', 'POOL_EXHAUSTED']);
 const noPlaceCodes: ReadonlySet<string> = new Set(['ADDRESS_PLAN_EXHAUSTED', 'CACHE_LIMIT']);
 
@@ -78,10 +81,17 @@ export function checkSameDevice(before: ServerInfo, after: ServerInfo): void {
  * up as far as it is idle, and what is left tried once more.
  */
 export async function adoptHeld(memory: Memory, link: Link, timeoutMs: number): Promise<bigint> {
-  const adopt = async () => {
+  const adopted = new Set<bigint>();
+  let adoptedBytes = 0n;
+  const adopt = async (): Promise<bigint> => {
     memory.pauseReleases();
-    const held = heldExtents(memory);
-    return held.length === 0 ? 0n : link.service.adopt(held, link.server.pageBytes, timeoutMs);
+    const held = heldExtents(memory).filter(({ id }) => !adopted.has(id));
+    for (let first = 0; first < held.length; first += ADOPT_EXTENTS_MAX) {
+      const batch = held.slice(first, first + ADOPT_EXTENTS_MAX);
+      adoptedBytes = await link.service.adopt(batch, link.server.pageBytes, timeoutMs);
+      for (const { id } of batch) adopted.add(id);
+    }
+    return adoptedBytes;
   };
   try {
     return await adopt();

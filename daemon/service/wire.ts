@@ -20,6 +20,7 @@ import type { ReturnResponse } from '../../proto/generated/kvspan/v1/ReturnRespo
 import type { SessionInfo } from '../../proto/generated/kvspan/v1/SessionInfo.js';
 import type { CacheView, GrantRequest, Returned, SessionView } from '../core/ledger.js';
 import {
+  EXTENT_ORDER_MAX,
   bytes,
   cacheId,
   extentId,
@@ -42,8 +43,13 @@ export function decodeGrantId(wire: string): GrantId {
 export const decodeCacheId = (wire: string): CacheId => cacheId(decodeUint64(wire, 'cache_id'));
 
 export function decodeAcquire(wire: AcquireRequest__Output): GrantRequest {
+  const grant = decodeGrantId(wire.grantId);
+  // Before any of them is looked at: a message has room for a quarter of a million.
+  const { length } = wire.orderCounts;
+  if (length > EXTENT_ORDER_MAX + 1)
+    throw badField('order_counts', `${length} entries`, `at most ${EXTENT_ORDER_MAX + 1} entries`);
   return {
-    grant: decodeGrantId(wire.grantId),
+    grant,
     counts: decodeUint32s(wire.orderCounts, 'order_counts'),
     minimumBytes: bytes(decodeUint64(wire.minimumBytes, 'minimum_bytes')),
     waitMs: decodeUint32(wire.waitMs, 'wait_ms'),

@@ -53,9 +53,19 @@ export async function bindGrpcServer(
   openToGroup(path, access);
 }
 
+/** Throws a StartupError of reason `permission`: only a member, or root, may give it to a group. */
 export function openToGroup(path: string, access: Access): void {
-  if (access.gid !== null) chownSync(path, -1, access.gid);
-  chmodSync(path, access.socketMode);
+  try {
+    if (access.gid !== null) chownSync(path, -1, access.gid);
+    chmodSync(path, access.socketMode);
+  } catch (error) {
+    throw new StartupError(
+      'permission',
+      `socket ${path} cannot be opened to group ${access.gid}: ${(error as Error).message}`,
+      'give a --socket-group that the own user is in',
+      error,
+    );
+  }
 }
 
 /** Lets running calls end, for at most `timeoutMs`; then cuts them. */

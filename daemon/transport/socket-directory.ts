@@ -2,7 +2,7 @@
  * The directory of the sockets: who can write to it can put a socket of their own in the daemon's
  * place, so it must be ours and nobody else's to write.
  */
-import { chmodSync, chownSync, lstatSync, mkdirSync, readFileSync, type Stats } from 'node:fs';
+import { chmodSync, chownSync, lstatSync, mkdirSync, readFileSync, rmdirSync, type Stats } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { EXTENT_SOCKET, SERVICE_SOCKET } from '../../proto/paths.js';
 import { StartupError } from '../exit-codes.js';
@@ -79,13 +79,22 @@ function make(path: string, access: Access): void {
   try {
     mkdirSync(dirname(path), { recursive: true });
     mkdirSync(path, { mode: access.directoryMode });
-    // The umask may have taken bits away; the group goes first, so that no other ever has them.
-    if (access.gid !== null) chownSync(path, -1, access.gid);
-    chmodSync(path, access.directoryMode);
   } catch (error) {
     throw permission(
       `socket directory ${path} cannot be made: ${(error as Error).message}`,
       'give a --socket-directory that you may write',
+      error,
+    );
+  }
+  try {
+    // The umask may have taken bits away; the group goes first, so that no other ever has them.
+    if (access.gid !== null) chownSync(path, -1, access.gid);
+    chmodSync(path, access.directoryMode);
+  } catch (error) {
+    rmdirSync(path);
+    throw permission(
+      `socket directory ${path} cannot be given to group ${access.gid}: ${(error as Error).message}`,
+      'give a --socket-group that the own user is in',
       error,
     );
   }

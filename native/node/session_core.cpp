@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "cache.hpp"
+#include "channel/batch.hpp"
 #include "lifetime.hpp"
 #include "marshal.hpp"
 
@@ -35,12 +36,18 @@ Events sessionEvents(const std::shared_ptr<Dispatcher>& to) {
 }
 
 // Extents that the session refuses (a daemon's mistake) are still imports of this process.
-void takeExtents(Session& session, Device& device, std::vector<Extent> extents) {
+void takeExtents(Session& session, const std::shared_ptr<Device>& device,
+                 std::vector<Extent> extents) {
+  OwnedHandles refused(device);
+  refused.reserve(extents.size());
   const std::vector<Extent> kept = extents;
   try {
     session.addExtents(std::move(extents));
-  } catch (const Error&) {
-    for (const Extent& extent : kept) device.release(extent.handle);
+  } catch (const Error& error) {
+    // Any other failure comes of extents that the session has taken.
+    if (error.code() == Code::InvalidArgument) {
+      for (const Extent& extent : kept) refused.add(extent.handle);
+    }
     throw;
   }
 }
@@ -74,7 +81,7 @@ ClientEvents SessionCore::events(const std::shared_ptr<std::atomic<bool>>& gone)
   // None of these owns the core: the channel is a part of it.
   ClientEvents events;
   events.extents = [session = session, device = device](std::vector<Extent> extents) {
-    takeExtents(*session, *device, std::move(extents));
+    takeExtents(*session, device, std::move(extents));
   };
   events.granted = [to = dispatcher](std::uint64_t grantId, std::uint32_t importedCount,
                                      const std::string& failure) {

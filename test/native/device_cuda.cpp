@@ -132,6 +132,9 @@ KV_TEST("cuda device: when the driver has gone at exit calls fail, and closing i
   KV_CHECK_THROWS(Code::DeviceFailed, device->create(kPage));
   KV_CHECK_THROWS(Code::DeviceFailed, device->unmap(at, kPage));
   KV_CHECK_THROWS(Code::DeviceFailed, fence->reached());
+  // What the driver did not release is still the device's, to be tried again.
+  KV_CHECK_THROWS(Code::DeviceFailed, device->release(handle));
+  KV_CHECK_THROWS(Code::DeviceFailed, device->release(handle));
   const std::uint64_t word = 1;
   KV_CHECK_THROWS(Code::DeviceFailed, device->copyIn(at, 8, &word, 8, 8, 1));
   fence.reset();

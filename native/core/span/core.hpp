@@ -1,7 +1,7 @@
 // What the caches of a session share: the device, the extents, the mapper, and one another's idle
-// memory. Locks, in the order in which they may be held: one slot's mutex, then the store's or the
-// mapper's or the cache list's; a second slot's mutex only by trying. No driver call is made with
-// any but a slot's mutex held.
+// memory. Locks, in the order in which they may be held: the session's that closes, a cache's that
+// destroys, one slot's mutex, then the store's or the mapper's or the cache list's; a second slot's
+// mutex only by trying. No driver call is made with the store's, the mapper's or the list's held.
 #pragma once
 
 #include <atomic>
