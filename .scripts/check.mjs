@@ -7,6 +7,7 @@ const checks = [
   ['format', bin('biome'), ['format', '.']],
   ['types', bin('tsc'), ['-p', 'tsconfig.json', '--noEmit']],
   ['lint', bin('oxlint'), ['--type-aware', '--deny-warnings', '.']],
+  ['proto style', bin('buf'), ['lint', 'proto']],
   ['generated files', process.execPath, ['proto/generate.mjs', '--check']],
 ];
 
