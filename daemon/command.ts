@@ -58,8 +58,6 @@ export async function main(argv: string[], hooks: Hooks = {}): Promise<number> {
     );
     return error.exitCode;
   }
-  // Who read the banner may be gone (`kvspan serve | head`): that ends no daemon.
-  process.stdout.on('error', () => undefined);
   const ended = runUntilSignal(daemon);
   if (!quiet) process.stdout.write(banner(daemon.info));
   hooks.ready?.(daemon.info.sockets.directory);
@@ -70,10 +68,7 @@ export async function main(argv: string[], hooks: Hooks = {}): Promise<number> {
 function banner(info: DaemonInfo): string {
   const { device, limits, sockets } = info;
   const lines: [string, string][] = [
-    [
-      'backend',
-      info.fallbackReason === null ? device.backend : `${device.backend} (${info.fallbackReason})`,
-    ],
+    ['backend', device.backend + shortReason(info.fallbackReason)],
     ['device', `${device.name}, ${showBytes(device.totalBytes)}, driver ${device.driver}`],
     ['pool', `${showBytes(limits.poolBytes)}, in extents of 2MiB .. 1GiB`],
     ['gRPC', `unix:${sockets.service}`],
@@ -90,4 +85,10 @@ function banner(info: DaemonInfo): string {
   ];
   const body = lines.map(([name, text]) => `  ${name.padEnd(10)} ${text}`).join('\n');
   return `\nkvspan ${info.version} serves\n\n${body}\n`;
+}
+
+/** The whole sentence, with what to do about it, is in the log. */
+function shortReason(fallbackReason: string | null): string {
+  if (fallbackReason === null) return '';
+  return ` (no GPU: ${fallbackReason.replace(/^(cuda: )+/, '').split(/ \(|: /, 1)[0]})`;
 }

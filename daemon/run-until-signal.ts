@@ -19,6 +19,8 @@ export function runUntilSignal(daemon: Stoppable): Promise<number> {
     daemon.log.fatal({ component: 'main', err: error }, 'a fault nobody caught: the daemon ends');
     process.exit(ExitCode.crashed);
   };
+  // Who read the banner may be gone (`kvspan serve | head`): that ends no daemon.
+  for (const stream of [process.stdout, process.stderr]) stream.on('error', () => undefined);
   process.on('uncaughtException', crash);
   process.on('unhandledRejection', crash);
   return new Promise((resolve, reject) => {

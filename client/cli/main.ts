@@ -80,6 +80,14 @@ export async function main(argv: string[]): Promise<number> {
   return code;
 }
 
+// Whoever reads our output may have seen enough (`| head`); that is no fault, and must not end a
+// daemon that somebody uses.
+for (const stream of [process.stdout, process.stderr]) {
+  stream.on('error', (error: NodeJS.ErrnoException) => {
+    if (error.code !== 'EPIPE') throw error;
+  });
+}
+
 const invoked = process.argv[1];
 if (invoked !== undefined && pathToFileURL(realpathSync(invoked)).href === import.meta.url) {
   process.exitCode = await main(process.argv.slice(2));

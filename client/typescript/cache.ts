@@ -265,8 +265,8 @@ export class SessionCache implements Cache {
     if (into !== undefined && (!(into instanceof Uint8Array) || into.byteLength !== size)) {
       throw badField(
         'into.byteLength',
-        into.byteLength,
-        `${size}: ${tokens} tokens of ${place.widthBytes} bytes`,
+        into instanceof Uint8Array ? into.byteLength : into,
+        `${size}: a Uint8Array for ${tokens} tokens of ${place.widthBytes} bytes`,
       );
     }
     return readRows(this.#native, slot, place, firstToken, tokens, into ?? new Uint8Array(size));

@@ -27,17 +27,21 @@ const HIGH_WATER_FACTOR = 4n;
  * daemon's device is not to be had in this process), INVALID_ARGUMENT.
  */
 export async function connect(options: ConnectOptions = {}): Promise<Session> {
+  validate.object('options', options);
   const timeoutMs = validate.waitMs(
     options.connectTimeoutMs,
     CONNECT_TIMEOUT_MS_DEFAULT,
     'connectTimeoutMs',
   );
   const settings = {
-    socketDirectory: options.socketDirectory ?? defaultSocketDirectory(),
+    socketDirectory: validate.path(
+      'socketDirectory',
+      options.socketDirectory ?? defaultSocketDirectory(),
+    ),
     name: validate.name('name', options.name ?? `pid ${process.pid}`, 1),
     timeoutMs: Math.max(1, timeoutMs),
     grantWaitMs: validate.waitMs(options.grantWaitMs, GRANT_WAIT_MS_DEFAULT, 'grantWaitMs'),
-    reconnect: options.reconnect ?? true,
+    reconnect: validate.flag('reconnect', options.reconnect ?? true),
   };
   const ordinal =
     options.ordinal === undefined ? null : validate.count('ordinal', options.ordinal, 0);

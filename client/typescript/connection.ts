@@ -201,12 +201,15 @@ export class Connection {
    */
   async #resume(credentials: SessionCredentials): Promise<boolean> {
     const { service, server } = await this.#findSameDaemon();
+    let link: Link | null = null;
     try {
       const { timeoutMs } = this.meeting;
-      const link = await Link.open(credentials, service, server, this.#events(), timeoutMs);
+      link = await Link.open(credentials, service, server, this.#events(), timeoutMs);
       this.#install(link);
       return true;
     } catch (error) {
+      // A stream outlives the service it was opened with.
+      link?.close();
       service.close();
       if (!(error instanceof KvspanError) || error.code !== 'SESSION_UNKNOWN') throw error;
       this.#credentials = null;

@@ -3,7 +3,7 @@
  * counts as arrived once the native core has its extents in the magazine.
  */
 import { KvspanError } from '../../proto/errors.js';
-import { type Deferred, deferred, within } from './deadline.js';
+import { type Deferred, deferred, now, within } from './deadline.js';
 import { ANSWER_TIMEOUT_MS, type Granted, type Link } from './link.js';
 
 /** The longest that one grant waits at the daemon; a longer wait asks again. */
@@ -61,8 +61,9 @@ export class Grants {
    * whoever needs them next.
    */
   async request(link: Link, wish: GrantWish, limitMs: number): Promise<Granted> {
+    const deadline = now() + limitMs;
     const { outcome } = await this.#begin(link, wish, limitMs);
-    return within(outcome, limitMs, 'a grant');
+    return within(outcome, msUntil(deadline), 'a grant');
   }
 
   /**
@@ -70,16 +71,21 @@ export class Grants {
    * daemon's word comes later, since it waits for their acknowledgement.
    */
   async fetch(link: Link, wish: GrantWish, limitMs: number): Promise<void> {
+    const deadline = now() + limitMs;
     const { arrival, outcome } = await this.#begin(link, wish, limitMs);
     const first = Promise.race([arrival.promise, outcome.then(() => undefined)]);
-    await within(first, limitMs, 'a grant');
+    await within(first, msUntil(deadline), 'a grant');
   }
 
   async #begin(link: Link, wish: GrantWish, limitMs: number): Promise<Flight> {
+    const asked = now();
     if (this.#flights.size >= link.server.grantsInFlightMax) await this.#room(link, limitMs);
+    // An event that has been is not told again.
+    if (wish.signal?.aborted === true)
+      throw new KvspanError('GRANT_CANCELLED', 'a grant: withdrawn before it was asked for');
     const grantId = this.#nextId++;
     const counts = limited(wish.counts, link.server.extentsPerGrantMax);
-    const waitMs = waitAtDaemon(wish.waitMs);
+    const waitMs = waitAtDaemon(Math.max(0, wish.waitMs - (now() - asked)));
     const flight = this.#start(link, { ...wish, counts, grantId, waitMs });
     const withdraw = () => void link.cancel(grantId).catch(() => undefined);
     wish.signal?.addEventListener('abort', withdraw);
@@ -114,9 +120,10 @@ export class Grants {
 
   /** The daemon refuses more than so many at once; a slow one must not collect them either. */
   async #room(link: Link, limitMs: number): Promise<void> {
+    const deadline = now() + limitMs;
     while (this.#flights.size >= link.server.grantsInFlightMax) {
       const any = Promise.race([...this.#flights.values()].map(flight => flight.settled));
-      await within(any, limitMs, 'a grant while the most are in flight');
+      await within(any, msUntil(deadline), 'a grant while the most are in flight');
     }
   }
 
@@ -155,6 +162,8 @@ export class Grants {
     );
   }
 }
+
+const msUntil = (deadline: number): number => Math.max(0, Math.ceil(deadline - now()));
 
 /** Within the caller's time the answer must be back here too. */
 function waitAtDaemon(waitMs: number): number {

@@ -118,6 +118,7 @@ export class ClientSession implements Session, CacheOwner {
 
   async createCache(options: CacheOptions): Promise<Cache> {
     this.#open('createCache');
+    validate.object('options', options);
     const geometry = validate.geometry(options);
     const name = validate.name('name', options.name ?? '');
     const native = {
@@ -138,6 +139,7 @@ export class ClientSession implements Session, CacheOwner {
     const link = this.#connection.require('Session.createCache');
     const { timeoutMs } = this.#connection;
     const { cacheId, plan } = await link.service.createCache(geometry, wanted, name, timeoutMs);
+    let cache: SessionCache | null = null;
     try {
       this.#open('createCache');
       const sizes = {
@@ -146,7 +148,7 @@ export class ClientSession implements Session, CacheOwner {
         slotCount: geometry.slots,
         maxTokens: geometry.maxTokens,
       };
-      const cache = new SessionCache(
+      cache = new SessionCache(
         this,
         this.#memory.createCache(sizes, native),
         cacheId,
@@ -160,7 +162,9 @@ export class ClientSession implements Session, CacheOwner {
       }
       return cache;
     } catch (error) {
-      link.service.destroyCache(cacheId, timeoutMs).catch(() => undefined);
+      // Nobody will ever have it, so it must not be made again with the session either.
+      if (cache !== null) await cache.close();
+      else link.service.destroyCache(cacheId, timeoutMs).catch(() => undefined);
       throw error;
     }
   }
@@ -219,6 +223,7 @@ export class ClientSession implements Session, CacheOwner {
   on<Name extends SessionEvent>(event: Name, listener: Listener<Name>): () => void {
     this.#open('on');
     validate.oneOf('event', event, sessionEvents);
+    if (typeof listener !== 'function') throw badField('listener', listener, 'a function');
     return this.#listeners.add(event, listener);
   }
 
@@ -317,14 +322,17 @@ export class ClientSession implements Session, CacheOwner {
   /** Everything back to the daemon while the stream can still say so; the channel goes last. */
   async #close(): Promise<void> {
     this.#connection.stopReconnecting();
-    await Promise.all([...this.#caches].map(cache => cache.close()));
-    const { link } = this.#connection;
-    if (link !== null) await this.#giveBackAll(link);
-    const closed = new KvspanError('CLOSED', 'the session was closed');
-    this.#connection.end(closed);
-    this.#grants.failAll(closed);
-    this.#returns.interrupt(closed);
-    await this.#closeMemory();
+    try {
+      await Promise.all([...this.#caches].map(cache => cache.close()));
+      const { link } = this.#connection;
+      if (link !== null) await this.#giveBackAll(link);
+    } finally {
+      const closed = new KvspanError('CLOSED', 'the session was closed');
+      this.#connection.end(closed);
+      this.#grants.failAll(closed);
+      this.#returns.interrupt(closed);
+      await this.#closeMemory();
+    }
   }
 
   /**

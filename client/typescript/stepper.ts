@@ -145,6 +145,8 @@ export class Stepper {
       });
     }
     if (this.#lengths[slot] === 0) {
+      // Which of the two it is, never allocated or freed, the native core knows, and says.
+      this.#native.length(slot);
       throw new KvspanError('SLOT_UNKNOWN', `slot ${slot} is not live: allocate it first`, {
         field: 'slot',
       });

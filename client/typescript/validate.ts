@@ -9,7 +9,7 @@ import { type Dtype, dtypeBytes, type Geometry, type Layout, layouts } from './g
 export const COUNT_MAX = 2 ** 31 - 1;
 /** The longest that any call waits, in milliseconds: a day. */
 export const WAIT_MS_MAX = 24 * 60 * 60 * 1000;
-/** As the wire's name fields: they are shown to people. */
+/** As the extent channel's name field: they are shown to people. */
 export const NAME_BYTES_MAX = 63;
 const UINT64_MAX = 2n ** 64n - 1n;
 
@@ -41,6 +41,20 @@ export function name(field: string, value: unknown, minimum = 0): string {
     throw badField(field, value, `printable ASCII of ${minimum} .. ${NAME_BYTES_MAX} bytes`);
   }
   return value;
+}
+
+export function object(field: string, value: unknown): void {
+  if (typeof value !== 'object' || value === null) throw badField(field, value, 'an object');
+}
+
+export function path(field: string, value: unknown): string {
+  if (typeof value === 'string' && value !== '') return value;
+  throw badField(field, value, 'a path that is not empty');
+}
+
+export function flag(field: string, value: unknown): boolean {
+  if (typeof value === 'boolean') return value;
+  throw badField(field, value, 'true, false');
 }
 
 export function oneOf<T extends string>(field: string, value: unknown, allowed: readonly T[]): T {

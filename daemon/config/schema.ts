@@ -81,7 +81,9 @@ export const configSchema = z.strictObject({
     .describe('time a new connection has to say hello'),
   messageBytesMax: whole(4096, 64 * MIB)
     .default(256 * KIB)
-    .describe('the largest gRPC message taken: reading 256KiB of extent ids holds up all others 50 ms'),
+    .describe(
+      'the largest gRPC message taken: reading 256KiB of extent ids holds up all others 50 ms',
+    ),
   requestsInFlightMax: whole(1, 65_536)
     .default(256)
     .describe('requests of one stream that are not answered yet'),

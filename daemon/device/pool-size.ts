@@ -34,13 +34,12 @@ function defaultBytes(device: DeviceDescription): bigint {
 
 /** Whole pages. Throws a StartupError of reason `poolTooLarge`, or `config` for less than a page. */
 export function poolSize(asked: Size | null, device: DeviceDescription): Bytes {
-  const size = inPages(
-    asked === null ? defaultBytes(device) : resolveSize(asked, device.totalBytes),
-  );
+  const wanted = asked === null ? defaultBytes(device) : resolveSize(asked, device.totalBytes);
+  const size = inPages(wanted);
   if (size < PAGE_BYTES) {
     throw new StartupError(
       'config',
-      `poolBytes is ${size}, allowed: at least one page, ${PAGE_BYTES}`,
+      `poolBytes is ${wanted}, allowed: at least one page, ${PAGE_BYTES}`,
       'give a larger --pool-bytes',
     );
   }
@@ -59,11 +58,12 @@ export function poolSize(asked: Size | null, device: DeviceDescription): Bytes {
 
 /** Whole pages; not above the pool. */
 export function sessionLimit(asked: Size, pool: Bytes): Bytes {
-  const size = inPages(resolveSize(asked, pool));
+  const wanted = resolveSize(asked, pool);
+  const size = inPages(wanted);
   if (size < PAGE_BYTES) {
     throw new StartupError(
       'config',
-      `sessionLimitBytes is ${size}, allowed: ${PAGE_BYTES} .. ${pool}`,
+      `sessionLimitBytes is ${wanted}, allowed: ${PAGE_BYTES} .. ${pool}`,
       'give a larger --session-limit-bytes',
     );
   }

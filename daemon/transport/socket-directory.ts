@@ -2,7 +2,15 @@
  * The directory of the sockets: who can write to it can put a socket of their own in the daemon's
  * place, so it must be ours and nobody else's to write.
  */
-import { chmodSync, chownSync, lstatSync, mkdirSync, readFileSync, rmdirSync, type Stats } from 'node:fs';
+import {
+  chmodSync,
+  chownSync,
+  lstatSync,
+  mkdirSync,
+  readFileSync,
+  rmdirSync,
+  type Stats,
+} from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { EXTENT_SOCKET, SERVICE_SOCKET } from '../../proto/paths.js';
 import { StartupError } from '../exit-codes.js';

@@ -1,5 +1,5 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { type Cache, KvspanError, type Session } from '../../client/typescript/index.js';
+import { type Cache, connect, KvspanError, type Session } from '../../client/typescript/index.js';
 import { Admin } from '../support/admin.js';
 import { PAGE, startDaemon, type TestDaemon } from '../support/daemon.js';
 import { until } from '../support/until.js';
@@ -259,6 +259,7 @@ describe('bad input', () => {
     cache.free(slot);
     expect(short(() => cache.free(slot))?.code).toBe('SLOT_FREED');
     expect(short(() => cache.length(slot))?.code).toBe('SLOT_FREED');
+    expect(short(() => cache.tryStep(new Map([[slot, 6]])))?.code).toBe('SLOT_FREED');
     const lengths = new Int32Array(SMALL.slots);
     lengths[slot] = 5;
     expect(short(() => cache.tryStep(lengths))).not.toBeNull();
@@ -285,8 +286,25 @@ describe('bad input', () => {
     expect(short(() => cache.readTokens(slot, 0, 1, new Uint8Array(3)))?.field).toBe(
       'into.byteLength',
     );
+    expect(short(() => cache.readTokens(slot, 0, 1, null as never))?.field).toBe('into.byteLength');
     expect(short(() => cache.readKey(4, slot, 0, 1))?.field).toBe('layer');
     expect(short(() => cache.key(-1))?.field).toBe('layer');
+  });
+
+  it.each([
+    ['options', null],
+    ['socketDirectory', { socketDirectory: 5 }],
+    ['socketDirectory', { socketDirectory: '' }],
+    ['reconnect', { reconnect: 'no' }],
+  ])('refuses to connect with bad %s', async (field, options) => {
+    await expect(connect(options as never)).rejects.toMatchObject({
+      code: 'INVALID_ARGUMENT',
+      field,
+    });
+  });
+
+  it('refuses a listener that cannot be called, when it is given and not when it is due', () => {
+    expect(short(() => session.on('draining', 5 as never))?.field).toBe('listener');
   });
 
   it('refuses a bad geometry by field, and one larger than the address plan', async () => {

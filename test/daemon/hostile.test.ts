@@ -4,6 +4,7 @@ import { connect as connectHttp2 } from 'node:http2';
 import { connect } from 'node:net';
 import { Client, credentials, type ServiceError } from '@grpc/grpc-js';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
+import { configSchema } from '../../daemon/config/schema.js';
 import { memoryServiceDefinition, adminServiceDefinition, loadPackage } from '../../proto/load.js';
 import {
   call,
@@ -310,4 +311,40 @@ test('a stream of a session in the same second as its end is not a fault', async
   expect(daemon.ledger.pool()).toMatchObject({ usedBytes: 0n, sessionCount: 0 });
   expect(daemon.lines).toEqual([]);
   expect(await faultsSoFar()).toEqual([]);
+});
+
+describe('a message of the largest size that is taken by default', () => {
+  const largest = configSchema.shape.messageBytesMax.parse(undefined);
+  /** Field 1 or 2, packed: `count` elements of `bytes` each. */
+  const packed = (field: number, count: number, bytes: Buffer): Buffer => {
+    const body = Buffer.alloc(count * bytes.length, bytes);
+    const head = [(field << 3) | 2];
+    for (let left = body.length; left > 0; left >>>= 7)
+      head.push(left > 127 ? (left & 127) | 128 : left);
+    return Buffer.concat([Buffer.from(head), body]);
+  };
+  const id = Buffer.from([1, 1, 1, 1, 1, 1, 1, 1]);
+  const idCount = Math.floor((largest - 16) / id.length);
+
+  test('is small: whatever is in it, reading it holds up all others', () => {
+    expect(largest).toBeLessThanOrEqual(256 * 1024);
+    const { extentIds } = ReturnRequest.deserialize(packed(1, idCount, id));
+    expect(extentIds).toHaveLength(idCount);
+  });
+
+  test('with a quarter of a million orders is refused for their number, none looked at', async () => {
+    await daemon.stop();
+    daemon = await scriptedDaemon({ logLevel: 'error' });
+    const { token } = daemon.channel.hello();
+    const client = new Client(`unix:${daemon.paths.service}`, credentials.createInsecure());
+    const body = Buffer.concat([Buffer.from([8, 1]), packed(2, largest - 16, Buffer.from([1]))]);
+    const error = await new Promise<ServiceError | null>(resolve => {
+      const path = '/kvspan.v1.MemoryService/Acquire';
+      client.makeUnaryRequest(path, raw, raw, body, withToken(token), failure => resolve(failure));
+    });
+    expect(error?.details).toBe(
+      `order_counts: got "${largest - 16} entries", allowed: at most 10 entries`,
+    );
+    client.close();
+  });
 });

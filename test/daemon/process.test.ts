@@ -1,6 +1,6 @@
 /** The daemon as a process: signals, death, memory at rest, exit codes. */
 import { spawn, type ChildProcessWithoutNullStreams } from 'node:child_process';
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { chmodSync, chownSync, existsSync, mkdirSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { build } from 'esbuild';
 import { afterEach, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest';
@@ -54,7 +54,10 @@ interface Started {
   readonly errors: () => string;
 }
 
-async function start(more: Overrides = {}): Promise<Started> {
+async function start(
+  more: Overrides = {},
+  identity: { readonly uid?: number; readonly gid?: number } = {},
+): Promise<Started> {
   const directory = join(folder.path, 'run');
   const flags = {
     backend: 'host',
@@ -66,6 +69,7 @@ async function start(more: Overrides = {}): Promise<Started> {
   };
   const child = spawn(process.execPath, [program, JSON.stringify(flags)], {
     env: { ...process.env, KVSPAN_ADDON: findBinary() },
+    ...identity,
   });
   running.push(child);
   let errors = '';
@@ -182,6 +186,40 @@ describe('a start that fails', () => {
     expect(await exit).toBe(code);
     expect(errors().trimEnd().split('\n')).toHaveLength(1);
   });
+});
+
+describe('a group that the own user may not give sockets to', () => {
+  // Only who is not root can be refused: the daemon is started as nobody.
+  const asNobody = { uid: 65_534, gid: 65_534 };
+  test.skipIf(process.getuid?.() !== 0).each(['made', 'there already'])(
+    'ends the start with code 4 and leaves nothing; the directory is %s',
+    async how => {
+      const directory = join(folder.path, 'run');
+      chmodSync(folder.path, 0o777);
+      if (how === 'there already') {
+        mkdirSync(directory, { mode: 0o700 });
+        chownSync(directory, asNobody.uid, asNobody.gid);
+      }
+      const { exit, errors } = await start({ socketGroup: '0' }, asNobody);
+      expect(await exit).toBe(4);
+      expect(errors()).toMatch(/cannot be (given|opened) to group 0: EPERM/);
+      expect(existsSync(directory) ? readdirSync(directory) : 'gone').toEqual(
+        how === 'made' ? 'gone' : ['lock'],
+      );
+    },
+  );
+});
+
+test('whoever read its standard output may go: it serves on', async () => {
+  const { child, directory, exit } = await start();
+  child.stdout.destroy();
+  child.stdin.write('print\n');
+  await new Promise(resolve => setTimeout(resolve, 200));
+  const clients = clientsOf(join(directory, 'kvspan.sock'));
+  expect(await call(clients.memory, 'getServerInfo', {})).toMatchObject({ version: '0.1.0' });
+  clients.close();
+  child.kill('SIGTERM');
+  expect(await exit).toBe(0);
 });
 
 test(`holds no fd of ${EXTENTS} extents granted, and is under ${RESIDENT_AT_REST_MIB_MAX} MiB`, async () => {

@@ -66,22 +66,6 @@ KV_TEST("fences: one that cannot be asked leaves the others as they were") {
   KV_CHECK(list.allReached());
 }
 
-KV_TEST("span: a slot freed twice on one stream waits for the work of both requests") {
-  Rig rig;
-  rig.add(single(2));
-  const Stream stream = createHostStream();
-  Engine engine(rig.cache(planOf(1, 2, 16), kNoLookahead));
-  engine.allocate(16);
-  PendingWork work(stream);
-  engine.cache->free(0, true, stream);
-  engine.allocate(16);
-  engine.cache->free(0, true, 0);
-  rig.session->giveBack(kAll);
-  KV_CHECK_EQ(rig.audit->mappings(), 1u);
-  work.finish();
-  KV_CHECK_EQ(rig.session->giveBack(kPage), kPage);
-}
-
 KV_TEST("span: asked for more than there can be, a session gives back all that it has") {
   Rig rig;
   rig.add(single(6));
