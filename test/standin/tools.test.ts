@@ -40,7 +40,8 @@ it('replays 20 requests: every byte right, nothing leaked', { timeout: RUN_MS },
   // By the flag alone: it has to reach the daemon too.
   delete process.env['KVSPAN_CUDA_LIBRARY'];
   const flags = ['--requests', '20', '--batch', '6', '--seed', '5', '--cuda-library', library];
-  const { code, report } = await runDemo(...flags, '--pool-bytes', '256MiB');
+  const small = ['--geometry', 'tiny', '--pool-bytes', '256MiB'];
+  const { code, report } = await runDemo(...flags, ...small);
   expect(report).toMatchObject({
     backend: 'cuda',
     device: 'stand-in',
