@@ -25,7 +25,10 @@ export interface AllocatorBenchOptions {
 }
 
 interface Context {
+  /** With no marks on its magazine: nothing comes or goes in the background. */
   readonly session: Session;
+  /** With the marks of an engine, whose mapper works ahead. */
+  readonly engine: Session;
   readonly socketDirectory: string;
   readonly daemonPid: number;
   readonly device: DeviceOptions;
@@ -35,9 +38,9 @@ interface Context {
 /** In the order in which they run: the daemon is looked at before it has done anything. */
 const parts: Readonly<Record<string, (context: Context) => Promise<Row[]>>> = {
   resident: ({ session, daemonPid, workload }) => resident(session, daemonPid, workload),
-  step: async ({ session, workload }) => [
-    ...(await stepNothing(session, workload)),
-    ...(await stepAhead(session, workload)),
+  step: async ({ session, engine, workload }) => [
+    ...(await stepNothing(engine, workload)),
+    ...(await stepAhead(engine, workload)),
     ...(await stepFromMagazine(session, workload)),
     ...(await stepRefill(session, workload)),
   ],
@@ -70,17 +73,17 @@ export async function runAllocatorBench(options: AllocatorBenchOptions): Promise
     cudaLibrary,
     serveArguments: poolArguments(backend, cudaLibrary, options.smoke),
   });
-  const session = await connect({
-    socketDirectory: daemon.socketDirectory,
-    name: 'bench-allocator',
-    cudaLibrary,
-  });
+  const { socketDirectory } = daemon;
+  const engine = await connect({ socketDirectory, name: 'bench-engine', cudaLibrary });
+  const marks = { lowWaterBytes: 0n, highWaterBytes: 0n };
+  const session = await connect({ socketDirectory, name: 'bench', cudaLibrary, ...marks });
   const rows: Row[] = [];
   try {
     const { device, backend: serverBackend } = session.server;
     const context: Context = {
       session,
-      socketDirectory: daemon.socketDirectory,
+      engine,
+      socketDirectory,
       daemonPid: daemon.pid ?? 0,
       device: { backend: serverBackend, ordinal: device.ordinal, library: cudaLibrary },
       workload: workloadFor(serverBackend, options.smoke),
@@ -108,7 +111,7 @@ export async function runAllocatorBench(options: AllocatorBenchOptions): Promise
     process.stdout.write(`${renderRows(rows)}\n`);
     process.stdout.write(`written to ${writeResult(result, options.out)}\n`);
   } finally {
-    await session.close();
+    await Promise.all([session.close(), engine.close()]);
     await daemon.stop();
   }
   return 0;
