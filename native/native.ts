@@ -80,6 +80,8 @@ export interface ChannelServer {
     ackTimeoutMs: number,
   ): Promise<GrantOutcome>;
   disconnect(connection: number): void;
+  /** Of a closed connection whose process holds nothing of it: its exit is not waited for. */
+  forget(connection: number): void;
   close(): void;
 }
 

@@ -67,7 +67,8 @@ export class Returns {
   /** Once all that was added so far is acknowledged, or will never be. */
   async acknowledged(): Promise<void> {
     if (this.#flushing) await Promise.resolve();
-    while (this.#unacknowledged.size > 0) await Promise.all(this.#unacknowledged);
+    // Not for what comes after: the mapper may return something at every moment.
+    await Promise.all([...this.#unacknowledged]);
   }
 
   #flush(): void {
@@ -101,6 +102,8 @@ export class Returns {
         // Without an answer nobody knows whether it was taken; telling it twice does no harm.
         else this.#queue.push(...extentIds);
         this.#acknowledge(extentIds, waiter => waiter.reject(error));
+        // A daemon that was only slow has no new stream to be told on: it is told again on this one.
+        if (isLate(error)) this.resume();
         return;
       }
       const middle = extentIds.length >> 1;
@@ -118,6 +121,9 @@ export class Returns {
     }
   }
 }
+
+const isLate = (error: unknown): boolean =>
+  error instanceof KvspanError && error.code === 'DEADLINE_EXCEEDED';
 
 function isUnknownExtent(error: unknown): boolean {
   if (!(error instanceof KvspanError)) return false;

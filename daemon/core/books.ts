@@ -73,6 +73,7 @@ export class Books {
       waiting: [],
       caches: new Map(),
       askedBack: null,
+      barren: false,
     });
     return id;
   }

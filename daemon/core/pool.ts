@@ -113,6 +113,7 @@ export class Pool {
     session.heldBytes = bytes(session.heldBytes - size);
     this.used -= size;
     this.returnedBytes += size;
+    session.barren = false;
     const { askedBack } = session;
     if (askedBack !== null)
       askedBack.leftBytes = askedBack.leftBytes > size ? askedBack.leftBytes - size : 0n;

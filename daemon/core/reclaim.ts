@@ -1,6 +1,6 @@
 import { badField } from '../../proto/errors.js';
 import { RECLAIM_DEADLINE_MS } from './limits.js';
-import type { Session, SessionTable } from './sessions.js';
+import type { AskedBack, Session, SessionTable } from './sessions.js';
 import { PAGE_BYTES, bytes, instant, type Bytes, type Effect, type Instant } from './types.js';
 import type { WaitingLine } from './waiting.js';
 
@@ -22,7 +22,9 @@ export function outstandingBytes(sessions: Iterable<Session>, now: Instant): big
  * Whom to ask for `neededBytes`, so that the largest come down to one level and nobody below that
  * level is asked. Not the asker, who has given up its own idle memory before it asked; not who is
  * being asked already; not who is no longer connected. Others who wait for the pool themselves are
- * asked only if nobody else holds anything: they are as short as the asker.
+ * asked only if nobody else holds anything: they are as short as the asker. Who was asked and brought
+ * nothing (it is frozen, or all its requests run) is asked again only for what the others cannot have:
+ * else the largest, which stays the largest, would hide what is idle behind it.
  */
 export function planReclaims(
   sessions: Iterable<Session>,
@@ -41,11 +43,29 @@ export function planReclaims(
   holders.sort((a, b) =>
     a.heldBytes === b.heldBytes ? Number(a.id - b.id) : a.heldBytes > b.heldBytes ? -1 : 1,
   );
+  const shares = sharesOf(
+    holders.filter(session => !isBarren(session)),
+    neededBytes,
+  );
+  const coming = shares.reduce((total, { wantedBytes }) => total + wantedBytes, 0n);
+  if (coming >= neededBytes) return shares;
+  return [...shares, ...sharesOf(holders.filter(isBarren), neededBytes - coming)];
+}
+
+/** `holders`: the largest first. */
+function sharesOf(holders: readonly Session[], neededBytes: bigint): ReclaimShare[] {
   const level = levelThatFrees(holders, neededBytes);
   return holders
     .filter(session => session.heldBytes > level)
     .map(session => ({ session, wantedBytes: wholePages(session.heldBytes - level) }));
 }
+
+const broughtNothing = ({ leftBytes, wantedBytes }: AskedBack): boolean =>
+  leftBytes === wantedBytes;
+
+/** Of a session that is not being asked: what it was asked before is over, answered or not. */
+const isBarren = ({ barren, askedBack }: Session): boolean =>
+  barren || (askedBack !== null && broughtNothing(askedBack));
 
 function isAsked({ askedBack }: Session, now: Instant): boolean {
   return askedBack !== null && askedBack.deadline > now;
@@ -102,7 +122,10 @@ export class ReclaimRounds {
     if (typeof reclaim !== 'bigint' || reclaim < 1n || reclaim > this.lastId) {
       throw badField('reclaim_id', reclaim, 'the id of a reclaim that was asked for');
     }
-    if (session.askedBack?.id === reclaim) session.askedBack = null;
+    const { askedBack } = session;
+    if (askedBack?.id !== reclaim) return;
+    session.barren = broughtNothing(askedBack);
+    session.askedBack = null;
   }
 
   /** What was asked of the session will not come: the next look at the line asks others. */
@@ -113,7 +136,7 @@ export class ReclaimRounds {
 
   private ask({ session, wantedBytes }: ReclaimShare, deadline: Instant): Effect {
     this.lastId += 1n;
-    session.askedBack = { id: this.lastId, deadline, leftBytes: wantedBytes };
+    session.askedBack = { id: this.lastId, deadline, wantedBytes, leftBytes: wantedBytes };
     return { kind: 'reclaim', session: session.id, reclaim: this.lastId, wantedBytes, deadline };
   }
 }

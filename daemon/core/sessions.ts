@@ -8,6 +8,7 @@ import type { Bytes, CacheId, GrantId, Instant, Peer, SessionId } from './types.
 export interface AskedBack {
   readonly id: bigint;
   readonly deadline: Instant;
+  readonly wantedBytes: bigint;
   /** What is still to come of it. */
   leftBytes: bigint;
 }
@@ -26,6 +27,8 @@ export interface Session {
   readonly waiting: Waiter[];
   readonly caches: Map<CacheId, Cache>;
   askedBack: AskedBack | null;
+  /** It answered a reclaim with nothing, and has given nothing back since. */
+  barren: boolean;
 }
 
 /**

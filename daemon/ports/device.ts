@@ -25,7 +25,7 @@ export type ChannelEvent =
   /** Answer with `welcome` or `refuse`. */
   | { readonly kind: 'hello'; readonly peer: ChannelPeer }
   | { readonly kind: 'closed'; readonly connection: number; readonly reason: string }
-  /** After `closed`, once for each welcomed connection: the process is gone. */
+  /** After `closed`, once for each welcomed connection that was not forgotten: the process is gone. */
   | { readonly kind: 'exited'; readonly connection: number };
 
 export interface GrantOutcome {
@@ -46,6 +46,8 @@ export interface ExtentChannel {
     ackTimeoutMs: number,
   ): Promise<GrantOutcome>;
   disconnect(connection: number): void;
+  /** Of a closed connection whose process holds nothing of it: its exit is not waited for. */
+  forget(connection: number): void;
   close(): void;
 }
 

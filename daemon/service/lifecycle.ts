@@ -48,6 +48,7 @@ export class Lifecycle {
   }
 
   private hello(peer: ChannelPeer): void {
+    this.sweep();
     let id: SessionId;
     try {
       if (this.draining) throw new KvspanError('DRAINING', 'the daemon is shutting down');
@@ -96,8 +97,28 @@ export class Lifecycle {
     const { heldBytes } = this.ports.ledger.session(session.id);
     session.log.info({ bytes: heldBytes, reason }, 'session closed');
     // A process that holds nothing is not waited for: one that reconnects often keeps one session.
-    if (heldBytes === 0n) this.forget(session);
-    else this.lingering.set(connection, session);
+    if (heldBytes === 0n) {
+      this.forget(session);
+      this.ports.channel().forget(connection);
+    } else this.lingering.set(connection, session);
+  }
+
+  /** A later session of their process has taken over or returned all that these still had. */
+  private sweep(): void {
+    for (const [connection, session] of this.lingering) {
+      if (this.isKnown(session)) continue;
+      this.lingering.delete(connection);
+      this.ports.channel().forget(connection);
+    }
+  }
+
+  private isKnown({ id }: Session): boolean {
+    try {
+      this.ports.ledger.session(id);
+      return true;
+    } catch {
+      return false;
+    }
   }
 
   private exited(connection: number): void {
@@ -110,7 +131,7 @@ export class Lifecycle {
   private forget(session: Session): void {
     const { ledger, effects, clock } = this.ports;
     // A later session of the process may have taken all of it over: then the ledger has forgotten it.
-    if (!ledger.sessions().some(({ id }) => id === session.id)) return;
+    if (!this.isKnown(session)) return;
     effects.run(ledger.sessionExited(session.id, clock.now()));
     session.log.info({}, 'session ended, its memory is free');
   }

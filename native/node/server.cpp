@@ -118,6 +118,7 @@ class NativeServer : public Napi::ObjectWrap<NativeServer> {
                         InstanceMethod<&NativeServer::refuse>("refuse", kReplaceable),
                         InstanceMethod<&NativeServer::grant>("grant", kReplaceable),
                         InstanceMethod<&NativeServer::disconnect>("disconnect", kReplaceable),
+                        InstanceMethod<&NativeServer::forget>("forget", kReplaceable),
                         InstanceMethod<&NativeServer::close>("close", kReplaceable)});
   }
 
@@ -180,6 +181,14 @@ class NativeServer : public Napi::ObjectWrap<NativeServer> {
     return guarded(info.Env(), [&] {
       const auto connection = toUint32(info[0], "connection");
       open().disconnect(connection);
+      return info.Env().Undefined();
+    });
+  }
+
+  Napi::Value forget(const Napi::CallbackInfo& info) {
+    return guarded(info.Env(), [&] {
+      const auto connection = toUint32(info[0], "connection");
+      open().forget(connection);
       return info.Env().Undefined();
     });
   }

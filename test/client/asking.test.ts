@@ -6,6 +6,7 @@ import { Grants } from '../../client/typescript/grants.js';
 import type { Granted, GrantRequest, Link } from '../../client/typescript/link.js';
 import type { Memory } from '../../client/typescript/mapping/memory.js';
 import type { HeldExtent } from '../../client/typescript/service.js';
+import { Returns } from '../../client/typescript/returns.js';
 import { KvspanError } from '../../proto/errors.js';
 import { PAGE } from '../support/daemon.js';
 
@@ -21,9 +22,8 @@ function slowLink() {
     answers.push(answer);
     return answer.promise;
   };
-  const cancel = vi.fn(() => Promise.resolve(true));
   const server = { grantsInFlightMax: 1, extentsPerGrantMax: 100, pageBytes: PAGE };
-  const link = { acquire, cancel, server } as unknown as Link;
+  const link = { acquire, server, cancel: () => Promise.resolve(true) } as unknown as Link;
   const answer = (grants: Grants): void => {
     const request = asked.at(-1) as GrantRequest;
     grants.arrived(request.grantId, 1);
@@ -62,6 +62,10 @@ describe('a grant for which there is no room yet', () => {
   });
 });
 
+function daemonWith(adopt: (extents: readonly HeldExtent[]) => Promise<bigint>): Link {
+  return { server: { pageBytes: PAGE }, service: { adopt } } as unknown as Link;
+}
+
 describe('what a process holds, more than one message may carry', () => {
   const COUNT = 40_000;
   const held = Array.from({ length: COUNT }, (_, index) => ({
@@ -77,10 +81,6 @@ describe('what a process holds, more than one message may carry', () => {
     stats: () => ({ heldBytes: BigInt(COUNT) * PAGE }),
     giveBack: () => Promise.resolve(0n),
   } as unknown as Memory;
-
-  function daemonWith(adopt: (extents: readonly HeldExtent[]) => Promise<bigint>): Link {
-    return { server: { pageBytes: PAGE }, service: { adopt } } as unknown as Link;
-  }
 
   it('is adopted in several, each extent once', async () => {
     const seen: bigint[] = [];
@@ -108,5 +108,43 @@ describe('what a process holds, more than one message may carry', () => {
     expect(await adoptHeld(memory, link, 1_000)).toBe(BigInt(COUNT) * PAGE);
     expect(seen).toHaveLength(COUNT);
     expect(new Set(seen).size).toBe(COUNT);
+  });
+});
+
+describe('what is given back', () => {
+  it('is told again to a daemon that was too slow to answer', async () => {
+    const told: bigint[][] = [];
+    const late = new KvspanError('DEADLINE_EXCEEDED', 'return: no answer within 10000 ms');
+    const link = {
+      return: (ids: readonly bigint[]) => {
+        told.push([...ids]);
+        return told.length === 1 ? Promise.reject(late) : Promise.resolve(PAGE);
+      },
+    } as unknown as Link;
+    const returns = new Returns(() => link);
+    returns.add([1n, 2n]);
+    await vi.waitFor(() => expect(returns.returnedBytes).toBe(PAGE));
+    expect(told).toEqual([
+      [1n, 2n],
+      [1n, 2n],
+    ]);
+  });
+
+  it('is acknowledged when all that was added so far is, whatever comes after it', async () => {
+    const answers: (() => void)[] = [];
+    const link = {
+      return: () => new Promise<bigint>(resolve => answers.push(() => resolve(PAGE))),
+    } as unknown as Link;
+    const returns = new Returns(() => link);
+    returns.add([1n]);
+    let done = false;
+    const acknowledged = returns.acknowledged().then(() => (done = true));
+    await Promise.resolve();
+    returns.add([2n]);
+    await vi.waitFor(() => expect(answers).toHaveLength(2));
+    expect(done).toBe(false);
+    answers[0]?.();
+    await acknowledged;
+    expect(returns.returnedBytes).toBe(PAGE);
   });
 });

@@ -85,8 +85,8 @@ describe('who is asked to give back', () => {
 
 describe('no storm of reclaims', () => {
   test('a session is asked again only when it has reported or its deadline has passed', () => {
-    const { ledger, asker, sessions } = heldBy(12, 4);
-    const [first] = reclaims(ledger.requestGrant(asker, request(1, [2], 0, 5_000), at(0)));
+    const { ledger, asker } = heldBy(12);
+    const [first] = reclaims(ledger.requestGrant(asker, request(1, [6], 0, 5_000), at(0)));
     expect(ledger.expire(at(RECLAIM_DEADLINE_MS - 1))).toEqual([]);
     expect(ledger.nextExpiry()).toBe(RECLAIM_DEADLINE_MS);
     const [second] = reclaims(ledger.expire(at(RECLAIM_DEADLINE_MS)));
@@ -96,9 +96,45 @@ describe('no storm of reclaims', () => {
     expect(ledger.reclaimReported(1n as SessionId, first?.reclaim as bigint, at(260))).toEqual([]);
     expect(asked(ledger.requestGrant(asker, request(2, [1], 0, 5_000), at(270)))).toEqual([]);
     ledger.reclaimReported(1n as SessionId, second?.reclaim as bigint, at(280));
-    expect(
-      asked(ledger.requestGrant(sessions[1] as SessionId, request(2, [2], 0, 5_000), at(290))),
-    ).toEqual([[1n, 4n]]);
+    expect(asked(ledger.requestGrant(asker, request(3, [1], 0, 5_000), at(290)))).toEqual([
+      [1n, 2n],
+    ]);
+  });
+
+  test.each(['does not answer', 'has nothing to spare'])(
+    'the largest %s: what is idle behind it is asked for, and then it is asked once more',
+    why => {
+      const { ledger, asker, sessions, ids } = heldBy(11, 5);
+      const [large, small] = sessions as [SessionId, SessionId];
+      const report = (effects: readonly Effect[], now: number): void => {
+        const [asking] = reclaims(effects);
+        if (why === 'has nothing to spare' && asking !== undefined)
+          ledger.reclaimReported(asking.session, asking.reclaim, at(now));
+      };
+      const round = (count: number): Effect[] => ledger.expire(at(count * RECLAIM_DEADLINE_MS));
+      const first = ledger.requestGrant(asker, request(1, [2], 0, 5_000), at(0));
+      expect(asked(first)).toEqual([[large, 2n]]);
+      report(first, 1);
+      const second = round(1);
+      expect(asked(second)).toEqual([[small, 2n]]);
+      report(second, RECLAIM_DEADLINE_MS + 1);
+      const third = round(2);
+      expect(asked(third)).toEqual([[large, 2n]]);
+      report(third, 2 * RECLAIM_DEADLINE_MS + 1);
+      // Who gives something back, asked or not, is asked like everybody else again.
+      ledger.returnExtents(small, [ids[1]?.[0] as ExtentId], at(2 * RECLAIM_DEADLINE_MS + 2));
+      expect(asked(round(3))).toEqual([[small, 1n]]);
+    },
+  );
+
+  test('who brought nothing is asked for the rest if the others have too little', () => {
+    const { ledger, asker, sessions } = heldBy(12, 4);
+    ledger.requestGrant(asker, request(1, [6], 0, 5_000), at(0));
+    ledger.reclaimReported(sessions[0] as SessionId, 1n, at(1));
+    expect(asked(ledger.expire(at(RECLAIM_DEADLINE_MS)))).toEqual([
+      [2n, 4n],
+      [1n, 2n],
+    ]);
   });
 
   test('what a session brings counts against what it was asked for', () => {

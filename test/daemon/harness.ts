@@ -198,6 +198,8 @@ export class ScriptedChannel implements ExtentChannel {
   readonly held: { grantId: bigint; count: number; settle(outcome: GrantOutcome): void }[] = [];
   /** Ids of all extents that were to be sent. */
   readonly sent: bigint[] = [];
+  /** Connections whose process need not be waited for. */
+  readonly forgotten: number[] = [];
   hold = false;
   private lastConnection = 0;
 
@@ -229,6 +231,10 @@ export class ScriptedChannel implements ExtentChannel {
 
   disconnect(connection: number): void {
     this.onEvent({ kind: 'closed', connection, reason: 'disconnected' });
+  }
+
+  forget(connection: number): void {
+    this.forgotten.push(connection);
   }
 
   close(): void {

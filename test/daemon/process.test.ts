@@ -165,6 +165,40 @@ describe("a client's death", () => {
   });
 });
 
+describe('a process that comes and goes, and lives on', () => {
+  const COMINGS = 100;
+
+  test.each(['holding nothing', 'holding what its next session adopts'])(
+    '%s, leaves no connection, session or descriptor behind',
+    async what => {
+      // So few sessions that the daemon has room for 68 connections.
+      const { pid, directory } = await start({ sessionsMax: 4 });
+      const fds = fdsOf(pid);
+      const clients = clientsOf(join(directory, 'kvspan.sock'));
+      const device = { backend: 'host', ordinal: 0, library: null } as const;
+      const marks = { lowWaterBytes: 0n, highWaterBytes: 1n << 40n };
+      const session = loadNative().openSession({ device, ...marks }, () => undefined);
+      for (let coming = 0; coming < COMINGS; coming += 1) {
+        const { token } = await session.connect(join(directory, 'extents.sock'), 'test', 5_000);
+        const [held] = session.held();
+        if (held !== undefined) {
+          const adopted = { extentIds: [String(held)], extentOrders: [0] };
+          // The end of the former connection may be told after the new one's hello.
+          await vi.waitFor(() => call(clients.memory, 'adopt', adopted, withToken(token)));
+        } else if (what !== 'holding nothing') {
+          const wanted = { grantId: '1', orderCounts: [1] };
+          await call(clients.memory, 'acquire', wanted, withToken(token));
+        }
+        session.disconnect();
+      }
+      expect(fdsOf(pid)).toBeLessThan(fds + 10);
+      expect((await call(clients.admin, 'getPool', {})).sessionCount).toBeLessThanOrEqual(2);
+      clients.close();
+      await session.close();
+    },
+  );
+});
+
 describe('a start that fails', () => {
   test('because another daemon is there: one line, code 3, and the first goes on', async () => {
     const first = await start();

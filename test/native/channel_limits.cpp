@@ -127,6 +127,27 @@ KV_TEST("channel: a daemon with few descriptors sends smaller messages") {
   KV_CHECK_EQ(child.wait(), 0);
 }
 
+KV_TEST("channel: clients that are silent on large grants hold up nobody's small one") {
+  const auto device = openHost();
+  Daemon daemon(device);
+  std::vector<std::unique_ptr<RawPeer>> silent;
+  std::atomic<std::uint32_t> done{0};
+  // One more than the descriptors in flight are enough for: it stands in the queue.
+  for (std::uint32_t i = 1; i <= CreditLine::limitOfThisProcess() / wire::kFdsPerMessage + 1; ++i) {
+    silent.push_back(std::make_unique<RawPeer>(daemon.path()));
+    silent.back()->enter();
+    daemon.grant(daemon.connection(i), i, wire::kFdsPerMessage,
+                 [&](const GrantOutcome&) { ++done; });
+  }
+  Holder holder(openHost(), daemon.path());
+  const ConnectionId id = daemon.connection(silent.size() + 1);
+  KV_CHECK_EQ(daemon.grantNow(id, 99, 1, kPatienceMs, 100000).importedCount, 1U);
+  KV_CHECK_EQ(done.load(), 0U);
+  const std::size_t waiting = silent.size();
+  silent.clear();
+  eventually("the others' outcomes", [&] { return done == waiting; });
+}
+
 KV_TEST("channel: connections that no descriptor is left for are turned away, not spun on") {
   skipIfChecksNeedDescriptors();
   Child child([](const std::string&) {

@@ -18,6 +18,8 @@
 
 namespace kvspan {
 
+class CreditLine;
+
 using ChannelClock = std::chrono::steady_clock;
 
 // Whoever sends holds a reference, so that the number cannot be given to another file meanwhile.
@@ -80,6 +82,7 @@ struct Connection {
   bool gone = false;           // the socket is no longer watched; nothing will be sent
   bool closedTold = false;     // `closed` has returned, or need not be called
   bool processExited = false;
+  bool forgotten = false;      // nobody waits for its process to exit
   bool retired = false;
   std::string closeReason;     // why this side shut the socket down; empty: the peer did
 
@@ -89,6 +92,7 @@ struct Connection {
   std::optional<SentBatch> sent;
   std::uint32_t credit = 0;       // descriptors in flight that this connection accounts for
   std::uint32_t creditWanted = 0;
+  CreditLine* creditLine = nullptr;  // of the server; where the credit is from, or waited for
 };
 
 using ConnectionPtr = std::shared_ptr<Connection>;

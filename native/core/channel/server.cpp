@@ -5,6 +5,7 @@
 #include <sys/socket.h>
 #include <sys/timerfd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstring>
@@ -19,6 +20,8 @@ namespace {
 
 constexpr std::size_t kEventsAtOnce = 64;
 constexpr std::uint32_t kConnectionsMax = 1U << 20;
+// Small messages may have this part of the large ones' descriptors in flight, besides those.
+constexpr std::uint32_t kSmallCreditPart = 8;
 
 UniqueFd checked(int fd, const char* call) {
   if (fd < 0) throw Error(Code::Internal, std::string(call) + ": " + std::strerror(errno));
@@ -51,7 +54,8 @@ Server::Server(std::shared_ptr<Device> device, ListenOptions options, ServerEven
                      "timerfd_create")),
       wake_(checked(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), "eventfd")),
       spare_(checked(::open("/dev/null", O_RDONLY | O_CLOEXEC), "open /dev/null")),
-      credit_(CreditLine::limitOfThisProcess()) {
+      credit_(CreditLine::limitOfThisProcess()),
+      smallCredit_(std::max(kInlineExtents, credit_.limit() / kSmallCreditPart)) {
   watch(listener_.fd(), tagOf(Watched::Listener, 0));
   watch(timer_.get(), tagOf(Watched::Timer, 0));
   watch(wake_.get(), tagOf(Watched::Wake, 0));

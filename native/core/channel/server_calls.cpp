@@ -64,6 +64,14 @@ void Server::disconnect(ConnectionId id) {
   if (connection) shutDown(*connection, "disconnected by the daemon");
 }
 
+void Server::forget(ConnectionId id) {
+  const Lock lock(mutex_);
+  const ConnectionPtr connection = find(id);
+  if (!connection || !connection->gone) return;
+  connection->forgotten = true;
+  if (!stopping_) worker_.post([this, connection] { retire(connection); });
+}
+
 void Server::grant(ConnectionId id, std::uint64_t grantId, std::vector<GrantItem> items,
                    std::uint32_t ackTimeoutMs, std::function<void(GrantOutcome)> done) {
   if (items.empty()) {

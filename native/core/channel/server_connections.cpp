@@ -205,9 +205,10 @@ void Server::retire(const ConnectionPtr& connection) {
     const bool over = connection->gone && connection->closedTold &&
                       connection->pump == Pump::Drained && connection->phase != Phase::Asked;
     const bool welcomed = connection->phase == Phase::Welcomed;
-    if (!over || connection->retired || (welcomed && !connection->processExited)) return;
+    const bool awaited = welcomed && !connection->forgotten;
+    if (!over || connection->retired || (awaited && !connection->processExited)) return;
     connection->retired = true;
-    tell = welcomed;
+    tell = awaited;
     if (connection->pidfd) unwatch(connection->pidfd.get());
     connections_.erase(connection->id);
   }

@@ -130,7 +130,8 @@ bool Server::makeAndSend(const ConnectionPtr& connection, Where where, Lock& loc
   Grant& grant = connection->grants.front();
   const auto left = static_cast<std::uint32_t>(grant.items.size()) - grant.sentCount;
   const std::uint32_t wanted = std::min({left, wire::kFdsPerMessage, credit_.limit()});
-  if (!credit_.take(connection, wanted)) return false;
+  connection->creditLine = &creditLineFor(wanted);
+  if (!connection->creditLine->take(connection, wanted)) return false;
 
   lock.unlock();
   Batch batch = makeBatch(device_, grant.items.data() + grant.sentCount, wanted);
@@ -248,9 +249,14 @@ void Server::abandon(const ConnectionPtr& connection, Where where, Lock& lock) {
   retire(connection);
 }
 
+CreditLine& Server::creditLineFor(std::uint32_t count) {
+  return count <= kInlineExtents ? smallCredit_ : credit_;
+}
+
 // Under the mutex.
 void Server::giveCredit(const ConnectionPtr& connection, std::uint32_t kept) {
-  for (const auto& next : credit_.giveBack(connection, kept)) serveOnWorker(next);
+  if (connection->creditLine == nullptr) return;
+  for (const auto& next : connection->creditLine->giveBack(connection, kept)) serveOnWorker(next);
 }
 
 }  // namespace kvspan

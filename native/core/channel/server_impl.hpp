@@ -39,6 +39,7 @@ class Server final : public ChannelServer {
   void grant(ConnectionId connection, std::uint64_t grantId, std::vector<GrantItem> items,
              std::uint32_t ackTimeoutMs, std::function<void(GrantOutcome)> done) override;
   void disconnect(ConnectionId connection) override;
+  void forget(ConnectionId connection) override;
   void close() override;
 
  private:
@@ -79,6 +80,7 @@ class Server final : public ChannelServer {
                 Batch batch, std::uint64_t serial, std::uint32_t ackTimeoutMs);
   void takeBack(const ConnectionPtr& connection, std::uint64_t serial);
   void abandon(const ConnectionPtr& connection, Where where, Lock& lock);
+  CreditLine& creditLineFor(std::uint32_t count);
   void giveCredit(const ConnectionPtr& connection, std::uint32_t kept);
 
   const std::shared_ptr<Device> device_;
@@ -100,6 +102,8 @@ class Server final : public ChannelServer {
   std::uint64_t lastSerial_ = 0;
   std::optional<ChannelClock::time_point> armed_;
   CreditLine credit_;
+  // Of small messages: clients that are slow to answer large ones hold up nobody's next page.
+  CreditLine smallCredit_;
 
   Worker worker_;
   std::mutex closing_;
