@@ -1,7 +1,12 @@
 /** `kvspan bench [allocator]`: runs benchmarks, prints tables, writes JSON under `bench/results/`. */
-import { Command } from 'commander';
+import { Command, CommanderError } from 'commander';
+import { KvspanError } from '../proto/errors.js';
 import { defaultCudaLibrary } from '../proto/paths.js';
 import { runAllocatorBench } from './allocator/bench.js';
+
+/** Exit codes, as the demo's: it could not be done; bad arguments. */
+const EXIT_FAULT = 1;
+const EXIT_USAGE = 2;
 
 interface Flags {
   readonly backend: string;
@@ -14,6 +19,7 @@ interface Flags {
 export async function main(argv: string[]): Promise<number> {
   const program = new Command('kvspan bench')
     .description('Measures kvspan against the raw calls of the device, in one run.')
+    .showHelpAfterError('kvspan bench allocator --help lists the options')
     .exitOverride();
   let code = 0;
   program
@@ -36,9 +42,11 @@ export async function main(argv: string[]): Promise<number> {
   try {
     await program.parseAsync(argv, { from: 'user' });
   } catch (error) {
-    if (error instanceof Error && 'exitCode' in error && typeof error.exitCode === 'number')
-      return error.exitCode;
-    throw error;
+    // Commander has printed why; help ends with 0.
+    if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : EXIT_USAGE;
+    if (!(error instanceof KvspanError)) throw error;
+    process.stderr.write(`kvspan bench: ${error.message}\n`);
+    return error.code === 'INVALID_ARGUMENT' ? EXIT_USAGE : EXIT_FAULT;
   }
   return code;
 }

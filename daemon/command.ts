@@ -25,6 +25,7 @@ function parser(): Command {
     .option('--config <file>', 'settings as TOML; the keys are these flags in camelCase')
     .option('--quiet', 'no banner', false)
     .allowExcessArguments(false)
+    .showHelpAfterError('kvspan serve --help lists the options')
     .exitOverride();
   for (const { flag, env, help } of optionList) command.option(flag, `${help} (${env})`);
   return command.addHelpText(
@@ -70,7 +71,7 @@ function banner(info: DaemonInfo): string {
   const lines: [string, string][] = [
     ['backend', device.backend + shortReason(info.fallbackReason)],
     ['device', `${device.name}, ${showBytes(device.totalBytes)}, driver ${device.driver}`],
-    ['pool', `${showBytes(limits.poolBytes)}, in extents of 2MiB .. 1GiB`],
+    ['pool', `${showBytes(limits.poolBytes)}, in extents of 2 MiB .. 1 GiB`],
     ['gRPC', `unix:${sockets.service}`],
     ['extents', sockets.extents],
     [
@@ -90,5 +91,5 @@ function banner(info: DaemonInfo): string {
 /** The whole sentence, with what to do about it, is in the log. */
 function shortReason(fallbackReason: string | null): string {
   if (fallbackReason === null) return '';
-  return ` (no GPU: ${fallbackReason.replace(/^(cuda: )+/, '').split(/ \(|: /, 1)[0]})`;
+  return ` (no GPU: ${fallbackReason.replace(/^cuda: /, '').split(/ \(|: /, 1)[0]})`;
 }

@@ -92,7 +92,7 @@ export function errorOfCall(failure: GrpcFailure): KvspanError {
     }
   }
   const code = codeOfStatus[failure.code] ?? 'PROTOCOL';
-  return new KvspanError(code, `gRPC status ${failure.code}: ${failure.details}`, {
-    cause: failure,
-  });
+  // grpc-js ends a sentence with this even if it has no note.
+  const details = failure.details.replace(/\.? Resolution note: $/, '');
+  return new KvspanError(code, `gRPC status ${failure.code}: ${details}`, { cause: failure });
 }

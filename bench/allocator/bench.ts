@@ -7,7 +7,14 @@ import { connect, type Session } from '../../client/typescript/index.js';
 import { type DeviceOptions, loadNative } from '../../native/index.js';
 import { badField } from '../../proto/errors.js';
 import { startDaemon } from '../demo/daemon.js';
-import { type BenchResult, commitOf, machine, type Row, writeResult } from '../report/results.js';
+import {
+  type BenchResult,
+  commitOf,
+  machine,
+  makeResultDirectory,
+  type Row,
+  writeResult,
+} from '../report/results.js';
 import { renderRows } from '../report/table.js';
 import { coldGrant, giveBack, sessionSetUp } from './grant.js';
 import { growth } from './growth.js';
@@ -68,6 +75,7 @@ export async function runAllocatorBench(options: AllocatorBenchOptions): Promise
   const names = chosenParts(options.only);
   const backend = backendOption(options.backend);
   const { cudaLibrary } = options;
+  makeResultDirectory(options.out);
   const daemon = await startDaemon({
     backend,
     cudaLibrary,

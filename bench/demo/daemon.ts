@@ -1,6 +1,6 @@
 /** The daemon that a run uses: the one that answers, or a private one for this run alone. */
 import { type ChildProcess, spawn } from 'node:child_process';
-import { existsSync } from 'node:fs';
+import { existsSync, rmSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -80,11 +80,10 @@ export async function startDaemon(
     stdio: ['ignore', 'pipe', 'pipe'],
   });
   const output = keepOutput(child);
-  const killed = () => child.kill('SIGKILL');
-  process.once('exit', killed);
+  const forget = endWithThisProcess(child, socketDirectory);
   const stop = async (): Promise<void> => {
     await stopChild(child);
-    process.removeListener('exit', killed);
+    forget();
     await rm(socketDirectory, { recursive: true, force: true });
   };
   try {
@@ -94,6 +93,29 @@ export async function startDaemon(
     throw error;
   }
   return { socketDirectory, pid: child.pid as number, stop };
+}
+
+const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
+
+/** However this process ends, short of SIGKILL, nothing of the daemon stays. Returns what undoes it. */
+function endWithThisProcess(child: ChildProcess, socketDirectory: string): () => void {
+  const clear = (): void => {
+    child.kill('SIGKILL');
+    rmSync(socketDirectory, { recursive: true, force: true });
+  };
+  const onSignal = (signal: NodeJS.Signals): void => {
+    clear();
+    forget();
+    // To its end, which this handler has held up.
+    process.kill(process.pid, signal);
+  };
+  const forget = (): void => {
+    process.removeListener('exit', clear);
+    for (const signal of SIGNALS) process.removeListener(signal, onSignal);
+  };
+  process.once('exit', clear);
+  for (const signal of SIGNALS) process.once(signal, onSignal);
+  return forget;
 }
 
 function keepOutput(child: ChildProcess): () => string {

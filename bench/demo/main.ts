@@ -1,5 +1,7 @@
 /** `kvspan demo`: the command line of the demo. */
-import { writeFile } from 'node:fs/promises';
+import { constants } from 'node:fs';
+import { access, writeFile } from 'node:fs/promises';
+import { dirname } from 'node:path';
 import { Command, Option } from 'commander';
 import { badField, KvspanError } from '../../proto/errors.js';
 import { defaultCudaLibrary } from '../../proto/paths.js';
@@ -11,6 +13,7 @@ import { renderReport } from './table.js';
 
 const REQUESTS_DEFAULT = 300;
 const REQUESTS_SHORT = 60;
+const REQUESTS_MAX = 10_000_000;
 const BATCH_DEFAULT = 32;
 const BATCH_MAX = 4096;
 const SEED_DEFAULT = 1;
@@ -73,6 +76,7 @@ function createCommand(): Command {
     .option('--short', `a quick version: ${REQUESTS_SHORT} requests`)
     .option('--json <file>', 'writes the report there too')
     .option('--no-progress', 'no progress bar')
+    .showHelpAfterError('kvspan demo --help lists the options')
     .exitOverride();
 }
 
@@ -93,10 +97,21 @@ export async function main(argv: string[]): Promise<number> {
 }
 
 async function run(flags: Flags): Promise<number> {
-  const report = await runDemo(parseFlags(flags));
+  const options = parseFlags(flags);
+  const { json } = flags;
+  // Before the run: nobody wants to hear of a wrong path when it is over.
+  if (json !== undefined) await jsonFile(json, access(dirname(json), constants.W_OK));
+  const report = await runDemo(options);
   process.stdout.write(`${renderReport(report)}\n`);
-  if (flags.json !== undefined) await writeFile(flags.json, `${JSON.stringify(report, null, 2)}\n`);
+  if (json !== undefined)
+    await jsonFile(json, writeFile(json, `${JSON.stringify(report, null, 2)}\n`));
   return faults(report).length === 0 ? EXIT_GOOD : EXIT_FAULT;
+}
+
+async function jsonFile(path: string, work: Promise<void>): Promise<void> {
+  await work.catch((error: NodeJS.ErrnoException) => {
+    throw badField('--json', path, `a file that can be written (${error.code ?? error.message})`);
+  });
 }
 
 function parseFlags(flags: Flags): DemoOptions {
@@ -109,7 +124,7 @@ function parseFlags(flags: Flags): DemoOptions {
         ? unlimited
           ? Number.POSITIVE_INFINITY
           : drawn
-        : integer('--requests', flags.requests, 1, Number.MAX_SAFE_INTEGER),
+        : integer('--requests', flags.requests, 1, REQUESTS_MAX),
     // Prompts of production traces are so long that the rows of a larger token would take minutes.
     geometry: parseGeometry(flags.geometry ?? (flags.trace === undefined ? 'small' : 'tiny')),
     backend: flags.backend,

@@ -18,7 +18,8 @@ export function createProgress(wanted: boolean, stream: NodeJS.WriteStream): Pro
 
 function bar(stream: NodeJS.WriteStream): Progress {
   const format = '  replaying {bar} {value}/{total} requests | {duration_formatted}';
-  const single = new SingleBar({ format, stream, hideCursor: true }, Presets.shades_classic);
+  // The cursor stays: a run that Ctrl-C ends would leave the terminal without one.
+  const single = new SingleBar({ format, stream, hideCursor: false }, Presets.shades_classic);
   let started = false;
   return {
     update(ended, total) {

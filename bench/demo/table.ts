@@ -15,7 +15,6 @@ export function renderReport(report: DemoReport): string {
 
 function overview(report: DemoReport): string {
   const { requests, tokens, attention, traffic, leaks, elapsedMs } = report;
-  const bytes = traffic.writtenBytes + traffic.verifiedBytes;
   const checked = `${count(attention.computed)} answers (${percent(attention.computedShare)} of those due)`;
   const table = new Table({ style: { head: [], border: [] } });
   table.push(
@@ -32,7 +31,11 @@ function overview(report: DemoReport): string {
       `${count(tokens.prompt)} prompt, ${count(tokens.generated)} generated, ` +
         `${count(tokens.recomputed)} computed again`,
     ],
-    ['rows', `${size(bytes)} written and verified, ${report.mismatches} mismatches`],
+    [
+      'rows',
+      `${size(traffic.writtenBytes)} written, ${size(traffic.verifiedBytes)} read back and compared, ` +
+        `${count(report.mismatches)} mismatches`,
+    ],
     [
       'attention',
       `${checked}, ${attention.checks} checked, error at most ${attention.maxRelativeError.toExponential(1)}`,
@@ -76,7 +79,7 @@ function memoryTable(report: DemoReport): string {
   const { memory } = report;
   const table = new Table({
     head: [
-      `memory when most was live, in ${memory.peakLiveRequests} requests`,
+      `memory when most was live (requests: ${memory.peakLiveRequests})`,
       'bytes',
       'of live tokens',
     ],
@@ -100,14 +103,17 @@ function memoryTable(report: DemoReport): string {
   row('the most mapped at any moment', memory.peakMappedBytes);
   row("the daemon's pool", memory.poolBytes);
   const tokens = Math.floor(PAGE_BYTES / report.geometry.tokenBytes);
+  const comparison = tokens === TOKENS_OF_8B ? '' : `, ${TOKENS_OF_8B} of an 8B model's`;
   return (
     `${table.toString()}\nMemory is mapped in pages of 2 MiB: ` +
-    `${count(tokens)} tokens of this geometry, 16 of an 8B model's.`
+    `${count(tokens)} tokens of this geometry${comparison}.`
   );
 }
 
 /** The driver's granule. */
 const PAGE_BYTES = 2 * 1024 * 1024;
+/** Tokens of a page at 128 KiB a token. */
+const TOKENS_OF_8B = 16;
 
 const count = (value: number): string => value.toLocaleString('en-US');
 const percent = (share: number): string =>

@@ -3,9 +3,10 @@
  * One run, one file; ratios are to be taken within a file, never between two.
  */
 import { execFileSync } from 'node:child_process';
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { accessSync, constants, mkdirSync, writeFileSync } from 'node:fs';
 import { cpus } from 'node:os';
 import { join } from 'node:path';
+import { badField } from '../../proto/errors.js';
 
 export interface Row {
   /** What was measured, e.g. `step, 256 live slots`. */
@@ -58,9 +59,23 @@ export function machine(): BenchResult['machine'] {
   return { cpu: all[0]?.model.trim() ?? 'unknown', cores: all.length, node: process.versions.node };
 }
 
+/** Before a run: nobody wants to hear of a wrong path when it is over. */
+export function makeResultDirectory(directory: string): void {
+  try {
+    mkdirSync(directory, { recursive: true });
+    accessSync(directory, constants.W_OK);
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    throw badField(
+      '--out',
+      directory,
+      `a directory that can be written (${code ?? String(error)})`,
+    );
+  }
+}
+
 /** Writes the result and says where. */
 export function writeResult(result: BenchResult, directory: string): string {
-  mkdirSync(directory, { recursive: true });
   const path = join(directory, `${result.bench}-${slug(result.device)}.json`);
   writeFileSync(path, `${JSON.stringify(result, null, 2)}\n`);
   return path;

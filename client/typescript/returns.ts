@@ -68,7 +68,7 @@ export class Returns {
   async acknowledged(): Promise<void> {
     if (this.#flushing) await Promise.resolve();
     // Not for what comes after: the mapper may return something at every moment.
-    await Promise.all([...this.#unacknowledged]);
+    await Promise.all(this.#unacknowledged);
   }
 
   #flush(): void {

@@ -83,7 +83,7 @@ export function openDevice(native: NativeModule, config: DeviceConfig): OpenedDe
   try {
     return { device: openCudaWithMemory(native, config), fallbackReason: null };
   } catch (error) {
-    const fallbackReason = `cuda: ${messageOf(error)}`;
+    const fallbackReason = `cuda: ${messageOf(error).replace(/^cuda: /, '')}`;
     return { device: openAsked(native, 'host', config), fallbackReason };
   }
 }

@@ -313,16 +313,17 @@ test('a stream of a session in the same second as its end is not a fault', async
   expect(await faultsSoFar()).toEqual([]);
 });
 
+/** Field 1 or 2, packed: `count` elements of `bytes` each. */
+function packed(field: number, count: number, bytes: Buffer): Buffer {
+  const body = Buffer.alloc(count * bytes.length, bytes);
+  const head = [(field << 3) | 2];
+  for (let left = body.length; left > 0; left >>>= 7)
+    head.push(left > 127 ? (left & 127) | 128 : left);
+  return Buffer.concat([Buffer.from(head), body]);
+}
+
 describe('a message of the largest size that is taken by default', () => {
   const largest = configSchema.shape.messageBytesMax.parse(undefined);
-  /** Field 1 or 2, packed: `count` elements of `bytes` each. */
-  const packed = (field: number, count: number, bytes: Buffer): Buffer => {
-    const body = Buffer.alloc(count * bytes.length, bytes);
-    const head = [(field << 3) | 2];
-    for (let left = body.length; left > 0; left >>>= 7)
-      head.push(left > 127 ? (left & 127) | 128 : left);
-    return Buffer.concat([Buffer.from(head), body]);
-  };
   const id = Buffer.from([1, 1, 1, 1, 1, 1, 1, 1]);
   const idCount = Math.floor((largest - 16) / id.length);
 

@@ -22,7 +22,7 @@ std::unique_ptr<Api> open(const std::string& library) {
   if (found == nullptr) {
     const char* const why = ::dlerror();
     unavailable("cannot load the NVIDIA driver's library (" + std::string(why ? why : library) +
-                "): install the driver, name its libcuda by `library`, or use the host backend");
+                "): install the driver, give the path of its libcuda, or use the host backend");
   }
   auto api = std::make_unique<Api>();
 #define KVSPAN_CUDA(member, exported, parameters)                                         \

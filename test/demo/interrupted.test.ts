@@ -1,0 +1,41 @@
+/** A demo that is ended before its time takes its private daemon and their directory with it. */
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync } from 'node:fs';
+import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, expect, it } from 'vitest';
+import { childScript } from '../support/children.js';
+import { until } from '../support/until.js';
+
+let directory: string;
+
+beforeEach(async () => {
+  directory = await mkdtemp(join(tmpdir(), 'kvspan-interrupted-'));
+});
+
+afterEach(async () => {
+  await rm(directory, { recursive: true });
+});
+
+it.each(['SIGTERM', 'SIGINT', 'SIGHUP'] as const)('by %s', async signal => {
+  // Nobody answers in `none`, so that the daemon is a private one, under `directory`.
+  const env = { ...process.env, TMPDIR: directory, KVSPAN_SOCKET_DIR: join(directory, 'none') };
+  const demo = spawn(process.execPath, [childScript('client/cli/main'), 'demo'], {
+    env,
+    stdio: 'ignore',
+  });
+  const ended = once(demo, 'exit');
+  let lock = '';
+  await until('the private daemon listens', async () => {
+    const [made] = await readdir(directory);
+    lock = join(directory, made ?? '', 'lock');
+    return existsSync(join(directory, made ?? '', 'kvspan.sock'));
+  });
+  const daemon = Number(await readFile(lock, 'utf8'));
+  demo.kill(signal);
+  expect(await ended).toEqual([null, signal]);
+  await until('the private daemon ends', () => !existsSync(`/proc/${daemon}`));
+  expect(await readdir(directory)).toEqual([]);
+});
