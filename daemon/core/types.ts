@@ -3,6 +3,8 @@
  * size nor one id for another; the only conversions stand at the end of this file.
  */
 
+export type { CacheGeometry, Dtype, Layout } from '../../proto/domain.js';
+
 declare const brand: unique symbol;
 type Branded<T, Name extends string> = T & { readonly [brand]: Name };
 
@@ -20,19 +22,6 @@ export const PAGE_BYTES = 2n * 1024n * 1024n;
 /** Extents are 2^0 .. 2^9 pages: 2 MiB .. 1 GiB. */
 export const EXTENT_ORDER_MAX = 9;
 export const UINT64_MAX = 2n ** 64n - 1n;
-
-export type Layout = 'token-major' | 'layer-major' | 'latent';
-export type Dtype = 'bf16' | 'fp16' | 'fp32' | 'fp8-e4m3' | 'fp8-e5m2';
-
-export interface CacheGeometry {
-  readonly layout: Layout;
-  readonly layers: number;
-  readonly kvHeads: number;
-  readonly headDim: number;
-  readonly dtype: Dtype;
-  readonly slots: number;
-  readonly maxTokens: number;
-}
 
 /** The address of token t of slot s in lane l: base + l * laneStride + s * slotStride + t * row. */
 export interface CachePlan {
