@@ -134,7 +134,7 @@ function poolArguments(
   if (smoke) return ['--pool-bytes', '2GiB'];
   return backend === 'cuda' || (backend === 'auto' && hasGpu(cudaLibrary))
     ? []
-    : ['--pool-bytes', '80%'];
+    : ['--pool-bytes', '90%'];
 }
 
 function hasGpu(library: string | null): boolean {
