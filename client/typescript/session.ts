@@ -348,11 +348,23 @@ export class ClientSession implements Session, CacheOwner {
       const acknowledged = this.#returns.acknowledged();
       await within(acknowledged, CLOSE_TIMEOUT_MS, 'returning everything').catch(() => undefined);
       const { heldBytes } = this.#memory.stats();
-      if (heldBytes === 0n && this.#returns.told) return;
+      if (heldBytes === 0n && (await this.#allTold())) return;
       if (heldBytes < least) until = now() + CLOSE_TIMEOUT_MS;
       least = heldBytes;
       await pause(CLOSE_PAUSE_MS);
     }
+  }
+
+  /**
+   * Whether the daemon has heard of everything that was released. Memory is off the native books a
+   * moment before its release is told of here: a pause waits for releases under way, of which
+   * telling is the last act, and what is asked of the native core after that is answered after it.
+   */
+  async #allTold(): Promise<boolean> {
+    this.#memory.pauseReleases();
+    this.#memory.resumeReleases();
+    await this.#memory.giveBack(0n);
+    return this.#returns.told;
   }
 
   async #closeMemory(): Promise<void> {
