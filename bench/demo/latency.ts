@@ -1,5 +1,7 @@
 /** Latencies of one kind of event: every one is kept, so that quantiles are exact. */
 
+import { quantileOfSorted } from '../report/statistics.js';
+
 /** Upper edges of the histogram's buckets, in microseconds; the last bucket has no edge. */
 export const HISTOGRAM_EDGES_US = [
   1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 10_000, 100_000,
@@ -40,8 +42,8 @@ export class Latencies {
   summary(): LatencySummary {
     const sorted = this.#values.subarray(0, this.#count).toSorted();
     const at = (share: number): number => {
-      const rank = Math.max(0, Math.ceil(share * sorted.length) - 1);
-      return Math.round((sorted[rank] ?? 0) * 1000) / 1000;
+      const value = sorted.length === 0 ? 0 : quantileOfSorted(sorted, share);
+      return Math.round(value * 1000) / 1000;
     };
     return {
       count: sorted.length,

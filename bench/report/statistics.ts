@@ -3,8 +3,12 @@ import type { Row } from './results.js';
 
 /** The value below which `share` (0 .. 1) of the samples lie; nearest rank, so it is a sample. */
 export function quantile(samples: readonly number[] | Float64Array, share: number): number {
-  if (samples.length === 0) throw new RangeError('quantile of no samples');
-  const sorted = Float64Array.from(samples).toSorted();
+  return quantileOfSorted(Float64Array.from(samples).toSorted(), share);
+}
+
+/** The same of samples in ascending order, for who asks for several. */
+export function quantileOfSorted(sorted: Float64Array, share: number): number {
+  if (sorted.length === 0) throw new RangeError('quantile of no samples');
   const rank = Math.min(sorted.length - 1, Math.max(0, Math.ceil(share * sorted.length) - 1));
   return sorted[rank] as number;
 }
