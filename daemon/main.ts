@@ -114,9 +114,8 @@ async function start(config: Config, log: Logger, undo: Undo): Promise<RunningDa
   const lock = lockDirectory(core, paths);
   undo.add(() => lock.release());
   removeStaleSockets(paths);
-  const { device, fallbackReason } = openDevice(core, config);
+  const { device, description, fallbackReason } = openDevice(core, config);
   undo.add(() => device.close());
-  const description = device.describe();
   const pool = poolSize(config.poolBytes, description);
   const limits = limitsOf(config, pool, sessionLimit(config.sessionLimitBytes, pool));
 

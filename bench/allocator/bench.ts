@@ -16,7 +16,7 @@ import {
   writeResult,
 } from '../report/results.js';
 import { renderRows } from '../report/table.js';
-import { coldGrant, giveBack, sessionSetUp } from './grant.js';
+import { type ColdFloors, coldFloors, coldGrant, giveBack, sessionSetUp } from './grant.js';
 import { growth } from './growth.js';
 import { resident } from './resident.js';
 import { stepAhead, stepFromMagazine, stepNothing, stepRefill } from './step.js';
@@ -40,6 +40,7 @@ interface Context {
   readonly daemonPid: number;
   readonly device: DeviceOptions;
   readonly workload: Workload;
+  readonly alone: ColdFloors;
 }
 
 /** In the order in which they run: the daemon is looked at before it has done anything. */
@@ -51,8 +52,8 @@ const parts: Readonly<Record<string, (context: Context) => Promise<Row[]>>> = {
     ...(await stepFromMagazine(session, workload)),
     ...(await stepRefill(session, workload)),
   ],
-  grant: async ({ session, device, workload }) => [
-    ...(await coldGrant(session, device, workload)),
+  grant: async ({ session, device, workload, alone }) => [
+    ...(await coldGrant(session, device, workload, alone)),
     ...(await giveBack(session, workload)),
   ],
   setup: ({ socketDirectory, device, workload }) => sessionSetUp(socketDirectory, device, workload),
@@ -76,10 +77,18 @@ export async function runAllocatorBench(options: AllocatorBenchOptions): Promise
   const backend = backendOption(options.backend);
   const { cudaLibrary } = options;
   makeResultDirectory(options.out);
+  const onGpu = backend === 'cuda' || (backend === 'auto' && hasGpu(cudaLibrary));
+  const used: DeviceOptions = {
+    backend: onGpu ? 'cuda' : 'host',
+    ordinal: 0,
+    library: cudaLibrary,
+  };
+  const workload = workloadFor(used.backend, options.smoke);
+  const alone = names.includes('grant') ? coldFloors(used, workload) : new Map();
   const daemon = await startDaemon({
-    backend,
+    backend: used.backend,
     cudaLibrary,
-    serveArguments: poolArguments(backend, cudaLibrary, options.smoke),
+    serveArguments: poolArguments(used.backend, options.smoke),
   });
   const { socketDirectory } = daemon;
   const engine = await connect({ socketDirectory, name: 'bench-engine', cudaLibrary });
@@ -93,8 +102,9 @@ export async function runAllocatorBench(options: AllocatorBenchOptions): Promise
       engine,
       socketDirectory,
       daemonPid: daemon.pid ?? 0,
-      device: { backend: serverBackend, ordinal: device.ordinal, library: cudaLibrary },
-      workload: workloadFor(serverBackend, options.smoke),
+      device: used,
+      workload,
+      alone,
     };
     for (const name of names) {
       const start = performance.now();
@@ -126,15 +136,9 @@ export async function runAllocatorBench(options: AllocatorBenchOptions): Promise
 }
 
 /** The host backend's default pool is small; the bench needs room for 10,000 extents of addresses. */
-function poolArguments(
-  backend: 'auto' | 'host' | 'cuda',
-  cudaLibrary: string | null,
-  smoke: boolean,
-): string[] {
+function poolArguments(backend: 'host' | 'cuda', smoke: boolean): string[] {
   if (smoke) return ['--pool-bytes', '2GiB'];
-  return backend === 'cuda' || (backend === 'auto' && hasGpu(cudaLibrary))
-    ? []
-    : ['--pool-bytes', '90%'];
+  return backend === 'cuda' ? [] : ['--pool-bytes', '90%'];
 }
 
 function hasGpu(library: string | null): boolean {

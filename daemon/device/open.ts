@@ -4,13 +4,15 @@ import { loadNative } from '../../native/index.js';
 import type { NativeModule } from '../../native/native.js';
 import type { Config } from '../config/schema.js';
 import { StartupError } from '../exit-codes.js';
-import type { Backend, Device, System } from '../ports/device.js';
+import type { Backend, Device, DeviceDescription, System } from '../ports/device.js';
 
 /** Descriptors that a busy daemon comes to: the table grows once, at start, not in a step of it. */
 const FD_TABLE_COUNT = 4096;
 
 export interface OpenedDevice {
   readonly device: Device;
+  /** As it was when it was opened. Asking takes a context of the GPU for a moment: it is asked once. */
+  readonly description: DeviceDescription;
   /** Why the first choice was not taken; null if it was. */
   readonly fallbackReason: string | null;
 }
@@ -36,20 +38,27 @@ export function loadCore(): NativeModule & System {
 const messageOf = (error: unknown): string =>
   error instanceof Error ? error.message : String(error);
 
-function openBackend(native: NativeModule, backend: Backend, config: DeviceConfig): Device {
+type Described = Omit<OpenedDevice, 'fallbackReason'>;
+
+function openBackend(native: NativeModule, backend: Backend, config: DeviceConfig): Described {
   const handle = native.openDevice({
     backend,
     ordinal: config.ordinal,
     library: config.cudaLibrary,
   });
-  return {
-    describe: () => handle.describe(),
-    listen: (options, onEvent) => native.listen({ device: handle, ...options }, onEvent),
-    close: () => handle.close(),
-  };
+  try {
+    const device: Device = {
+      listen: (options, onEvent) => native.listen({ device: handle, ...options }, onEvent),
+      close: () => handle.close(),
+    };
+    return { device, description: handle.describe() };
+  } catch (error) {
+    handle.close();
+    throw error;
+  }
 }
 
-function openAsked(native: NativeModule, backend: Backend, config: DeviceConfig): Device {
+function openAsked(native: NativeModule, backend: Backend, config: DeviceConfig): Described {
   try {
     return openBackend(native, backend, config);
   } catch (error) {
@@ -67,10 +76,10 @@ function openAsked(native: NativeModule, backend: Backend, config: DeviceConfig)
 }
 
 /** A GPU whose memory is all in use opens, but serves nobody. */
-function openCudaWithMemory(native: NativeModule, config: DeviceConfig): Device {
-  const device = openBackend(native, 'cuda', config);
-  const { freeBytes, granularityBytes } = device.describe();
-  if (freeBytes >= granularityBytes) return device;
+function openCudaWithMemory(native: NativeModule, config: DeviceConfig): OpenedDevice {
+  const { device, description } = openBackend(native, 'cuda', config);
+  const { freeBytes, granularityBytes } = description;
+  if (freeBytes >= granularityBytes) return { device, description, fallbackReason: null };
   device.close();
   throw new KvspanError('DEVICE_EXHAUSTED', `the GPU has ${freeBytes} bytes free`);
 }
@@ -78,12 +87,12 @@ function openCudaWithMemory(native: NativeModule, config: DeviceConfig): Device 
 /** Throws a StartupError of reason `noDevice`. */
 export function openDevice(native: NativeModule, config: DeviceConfig): OpenedDevice {
   if (config.backend !== 'auto') {
-    return { device: openAsked(native, config.backend, config), fallbackReason: null };
+    return { ...openAsked(native, config.backend, config), fallbackReason: null };
   }
   try {
-    return { device: openCudaWithMemory(native, config), fallbackReason: null };
+    return openCudaWithMemory(native, config);
   } catch (error) {
     const fallbackReason = `cuda: ${messageOf(error).replace(/^cuda: /, '')}`;
-    return { device: openAsked(native, 'host', config), fallbackReason };
+    return { ...openAsked(native, 'host', config), fallbackReason };
   }
 }

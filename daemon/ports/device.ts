@@ -60,7 +60,6 @@ export interface ChannelOptions {
 }
 
 export interface Device {
-  describe(): DeviceDescription;
   listen(options: ChannelOptions, onEvent: (event: ChannelEvent) => void): ExtentChannel;
   close(): void;
 }

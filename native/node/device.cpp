@@ -54,7 +54,8 @@ void defineDevice(Napi::Env env, Classes& classes) {
 }
 
 Napi::Value openDevice(const Napi::CallbackInfo& info) {
-  const auto options = toDeviceOptions(info[0], "options");
+  auto options = toDeviceOptions(info[0], "options");
+  options.ownerOnly = true;  // JavaScript can only listen on it
   return construct(classesOf(info.Env()).device, kvspan::openDevice(options));
 }
 

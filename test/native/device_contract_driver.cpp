@@ -55,7 +55,8 @@ KV_CONTRACT("the driver unmaps whole mappings, many at once, and no part of one"
   }
   KV_CHECK_EQ(api.cuMemUnmap(base, page), kInvalidValue);
   KV_CHECK_EQ(api.cuMemUnmap(base, 6 * page), kSuccess);
-  KV_CHECK(api.cuMemUnmap(base, 2 * page) != kSuccess);
+  // Where nothing is mapped the driver has nothing to object to: the backend's book does.
+  KV_CHECK_EQ(api.cuMemUnmap(base, 2 * page), kSuccess);
 }
 
 KV_CONTRACT("the driver does not export an imported handle") {

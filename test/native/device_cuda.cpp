@@ -27,6 +27,11 @@ std::string unavailable(const std::function<void()>& body) {
   throw test::Failure("opened");
 }
 
+int standInCall(const char* name) {
+  void* const library = ::dlopen(standIn().c_str(), RTLD_NOW);
+  return reinterpret_cast<int (*)()>(::dlsym(library, name))();
+}
+
 bool has(const std::string& text, const std::string& part) {
   return text.find(part) != std::string::npos;
 }
@@ -38,6 +43,32 @@ KV_TEST("cuda device: says what the driver says") {
   KV_CHECK_EQ(info.name, std::string("stand-in"));
   KV_CHECK_EQ(info.uuid, std::string("GPU-00010203-0405-0607-0809-0a0b0c0d0e0f"));
   KV_CHECK(has(info.driver, "CUDA 13.0"));
+}
+
+KV_TEST("cuda device: an owner makes no context, and what it passes on can be imported") {
+  const auto retained = [] { return standInCall("standInRetained"); };
+  const int before = retained();
+  const auto owner = openDevice({"cuda", 0, standIn(), true});
+  KV_CHECK(owner->info().freeBytes > 0);
+  const Handle handle = owner->create(kPage);
+  const UniqueFd fd = owner->exportHandle(handle);
+  owner->release(handle);
+  KV_CHECK_EQ(retained(), before);
+  const auto user = open();
+  KV_CHECK_EQ(retained(), before + 1);
+  user->release(user->importHandle(fd.get(), kPage));
+}
+
+KV_TEST("cuda device: an owner that maps after all gets its context then") {
+  const auto owner = openDevice({"cuda", 0, standIn(), true});
+  const Address at = owner->reserve(kPage, 0);
+  owner->map(at, owner->create(kPage), kPage);
+  owner->access(at, kPage, Access::ReadWrite);
+  const std::uint64_t word = 7;
+  std::uint64_t read = 0;
+  owner->copyIn(at, 8, &word, 8, 8, 1);
+  owner->copyOut(&read, 8, at, 8, 8, 1);
+  KV_CHECK_EQ(read, word);
 }
 
 KV_TEST("cuda device: a missing library is named, with what to do") {
@@ -127,8 +158,7 @@ KV_TEST("cuda device: when the driver has gone at exit calls fail, and closing i
   device->map(at, handle, kPage);
   device->access(at, kPage, Access::ReadWrite);
   auto fence = device->fence(0);
-  void* const library = ::dlopen(standIn().c_str(), RTLD_NOW);
-  reinterpret_cast<int (*)()>(::dlsym(library, "standInEnd"))();
+  standInCall("standInEnd");
   KV_CHECK_THROWS(Code::DeviceFailed, device->create(kPage));
   KV_CHECK_THROWS(Code::DeviceFailed, device->unmap(at, kPage));
   KV_CHECK_THROWS(Code::DeviceFailed, fence->reached());

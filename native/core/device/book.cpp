@@ -220,6 +220,18 @@ void Book::checkCopy(const char* call, Address at, std::uint64_t pitch, std::uin
   for (std::uint64_t row = 0; row < rows; ++row) checkRow(call, {at + row * pitch, width}, needed);
 }
 
+bool Book::gapless(Range range) const {
+  const std::lock_guard lock(mutex_);
+  auto it = mappings_.upper_bound(range.at);
+  if (it == mappings_.begin()) return false;
+  --it;
+  Address reached = range.at;
+  for (; it != mappings_.end() && it->first <= reached && reached < range.at + range.bytes; ++it) {
+    reached = it->first + it->second.bytes;
+  }
+  return reached >= range.at + range.bytes;
+}
+
 std::vector<Range> Book::mappings() const {
   const std::lock_guard lock(mutex_);
   std::vector<Range> all;

@@ -63,6 +63,8 @@ class Book {
   // Each of `rows` rows of `width` bytes, `pitch` apart, lies in mappings that allow it.
   void checkCopy(const char* call, Address at, std::uint64_t pitch, std::uint64_t width,
                  std::uint64_t rows, Access needed) const;
+  // Mapped from the first byte to the last.
+  bool gapless(Range range) const;
 
   // What is left, for a device that is closed.
   std::vector<Range> mappings() const;

@@ -90,55 +90,102 @@ bool isDense(std::uint64_t toPitch, std::uint64_t fromPitch, std::uint64_t width
 
 }  // namespace
 
-CudaContext::CudaContext(const cuda::Api& api, cuda::CUdevice device) : api_(api), device_(device) {
-  const auto result = api_.cuDevicePrimaryCtxRetain(&context_, device_);
-  if (result == kSuccess) return;
-  throw Error(Code::DeviceUnavailable,
-              "cuda: cuDevicePrimaryCtxRetain failed with " + api_.errorName(result) +
-                  ": the GPU may be out of memory, or in exclusive or prohibited compute mode "
-                  "(nvidia-smi -q -d COMPUTE)");
+CudaContext::~CudaContext() {
+  if (made()) api_.cuDevicePrimaryCtxRelease(device_);
 }
 
-CudaContext::~CudaContext() { api_.cuDevicePrimaryCtxRelease(device_); }
-
-CudaContext::Scope::Scope(const CudaContext& context) : api_(context.api_) {
-  // A failure of either shows in the call that follows; there is nothing to undo then.
-  cuda::CUcontext current = nullptr;
-  if (api_.cuCtxGetCurrent(&current) != kSuccess || current != context.context_) {
-    pushed_ = api_.cuCtxPushCurrent(context.context_) == kSuccess;
+cuda::CUcontext CudaContext::get() {
+  if (const auto context = context_.load()) return context;
+  const std::lock_guard lock(making_);
+  if (const auto context = context_.load()) return context;
+  cuda::CUcontext context = nullptr;
+  const auto result = api_.cuDevicePrimaryCtxRetain(&context, device_);
+  if (result != kSuccess) {
+    throw Error(Code::DeviceUnavailable,
+                "cuda: cuDevicePrimaryCtxRetain failed with " + api_.errorName(result) +
+                    ": the GPU may be out of memory, or in exclusive or prohibited compute mode "
+                    "(nvidia-smi -q -d COMPUTE)");
   }
-  exchanged_ = api_.cuThreadExchangeStreamCaptureMode(&captureMode_) == kSuccess;
+  context_ = context;
+  return context;
 }
+
+CudaContext::Uncaptured::Uncaptured(const cuda::Api& api) : api_(api) {
+  // A failure shows in the call that follows; there is nothing to undo then.
+  exchanged_ = api_.cuThreadExchangeStreamCaptureMode(&mode_) == kSuccess;
+}
+
+CudaContext::Uncaptured::~Uncaptured() {
+  if (exchanged_) api_.cuThreadExchangeStreamCaptureMode(&mode_);
+}
+
+CudaContext::Scope::Scope(CudaContext& context)
+    : api_(context.api_),
+      pushed_([&] {
+        const auto wanted = context.get();
+        cuda::CUcontext current = nullptr;
+        if (api_.cuCtxGetCurrent(&current) == kSuccess && current == wanted) return false;
+        return api_.cuCtxPushCurrent(wanted) == kSuccess;
+      }()),
+      uncaptured_(api_) {}
 
 CudaContext::Scope::~Scope() {
-  if (exchanged_) api_.cuThreadExchangeStreamCaptureMode(&captureMode_);
   cuda::CUcontext popped = nullptr;
   if (pushed_) api_.cuCtxPopCurrent(&popped);
 }
 
-CudaDevice::CudaDevice(int ordinal, const std::string& library)
+CudaDevice::CudaDevice(int ordinal, const std::string& library, bool ownerOnly)
     : api_(cuda::Api::load(library)),
       ordinal_(ordinal),
       device_(cuda::findDevice(api_, ordinal)),
       context_(std::make_shared<CudaContext>(api_, device_)),
       granularity_(granularityOf(api_, device_)),
       book_(granularity_) {
-  const CudaContext::Scope scope(*context_);
-  // Not ordered after the engine's default stream, so a copy never waits for its kernels.
-  api_.check(api_.cuStreamCreate(&copies_, cuda::kStreamNonBlocking), "cuStreamCreate", "copies");
+  if (ownerOnly) {
+    keepExporting();
+  } else {
+    context_->get();
+  }
+}
+
+// While no exported descriptor is open anywhere, each export, and each close of the last one, costs
+// 0.7 ms instead of 0.03 (docs/measured.md): the driver sets something up for the first and takes
+// it down with the last. The owner keeps one, of a page that costs the GPU 2 MiB, and so spares
+// itself and all who import from it. Without it all works, only slower.
+void CudaDevice::keepExporting() {
+  try {
+    const Handle page = create(granularity_);
+    exporting_ = exportHandle(page);
+    release(page);
+  } catch (const Error&) {
+    // The GPU may be full.
+  }
 }
 
 CudaDevice::~CudaDevice() {
   // At process exit the driver may be gone already; every failure here means just that.
-  const CudaContext::Scope scope(*context_);
-  for (const auto& range : book_.mappings()) api_.cuMemUnmap(range.at, range.bytes);
-  for (const auto& range : book_.reservations()) api_.cuMemAddressFree(range.at, range.bytes);
+  if (context_->made()) {
+    const CudaContext::Scope scope(*context_);
+    for (const auto& range : book_.mappings()) api_.cuMemUnmap(range.at, range.bytes);
+    for (const auto& range : book_.reservations()) api_.cuMemAddressFree(range.at, range.bytes);
+    if (copies_ != nullptr) api_.cuStreamDestroy(copies_);
+  }
   for (const auto handle : book_.handles()) api_.cuMemRelease(handle);
-  api_.cuStreamDestroy(copies_);
+}
+
+// Not ordered after the engine's default stream, so a copy never waits for its kernels.
+cuda::CUstream CudaDevice::copies() {
+  const std::lock_guard lock(copiesMaking_);
+  if (copies_ == nullptr) {
+    api_.check(api_.cuStreamCreate(&copies_, cuda::kStreamNonBlocking), "cuStreamCreate", "copies");
+  }
+  return copies_;
 }
 
 DeviceInfo CudaDevice::info() const {
-  const CudaContext::Scope scope(*context_);
+  // Only a context knows what is free. An owner has none, and does not keep this one.
+  CudaContext passing(api_, device_);
+  const CudaContext::Scope scope(context_->made() ? *context_ : passing);
   std::size_t free = 0;
   std::size_t total = 0;
   api_.check(api_.cuMemGetInfo(&free, &total), "cuMemGetInfo", "");
@@ -151,8 +198,6 @@ DeviceInfo CudaDevice::info() const {
           .totalBytes = total,
           .freeBytes = free};
 }
-
-cuda::CUmemAllocationProp CudaDevice::properties() const { return pinnedOn(device_); }
 
 Address CudaDevice::reserve(std::uint64_t bytes, Address wanted) {
   book_.checkBytes("reserve", bytes);
@@ -180,8 +225,8 @@ void CudaDevice::unreserve(Address base, std::uint64_t bytes) {
 
 Handle CudaDevice::create(std::uint64_t bytes) {
   book_.checkBytes("create", bytes);
-  const CudaContext::Scope scope(*context_);
-  const auto wanted = properties();
+  const CudaContext::Uncaptured uncaptured(api_);
+  const auto wanted = pinnedOn(device_);
   cuda::CUmemGenericAllocationHandle handle = 0;
   api_.check(api_.cuMemCreate(&handle, bytes, &wanted, 0), "cuMemCreate", describe(bytes));
   book_.addHandle(handle, bytes, Origin::Created);
@@ -190,7 +235,7 @@ Handle CudaDevice::create(std::uint64_t bytes) {
 
 void CudaDevice::release(Handle handle) {
   const auto facts = book_.removeHandle(handle);
-  const CudaContext::Scope scope(*context_);
+  const CudaContext::Uncaptured uncaptured(api_);
   const auto result = api_.cuMemRelease(handle);
   if (result != kSuccess) book_.addHandle(handle, facts.bytes, facts.origin);  // to be tried again
   api_.check(result, "cuMemRelease", "handle " + hex(handle));
@@ -198,7 +243,7 @@ void CudaDevice::release(Handle handle) {
 
 UniqueFd CudaDevice::exportHandle(Handle handle) {
   book_.checkExportable(handle);
-  const CudaContext::Scope scope(*context_);
+  const CudaContext::Uncaptured uncaptured(api_);
   int fd = -1;
   api_.check(api_.cuMemExportToShareableHandle(&fd, handle, cuda::kHandleTypePosixFd, 0),
              "cuMemExportToShareableHandle", "handle " + hex(handle));
@@ -262,6 +307,14 @@ std::unique_ptr<Fence> CudaDevice::fence(Stream stream) {
   return std::make_unique<CudaFence>(context_, stream);
 }
 
+// The driver takes a pitched copy only where all between its first byte and its last is mapped, also
+// what lies between the rows, and only up to a largest pitch.
+bool CudaDevice::mustGoByRows(Address at, std::uint64_t pitch, std::uint64_t otherPitch,
+                              std::uint64_t width, std::uint64_t rows) const {
+  if (pitch > kPitchMax || otherPitch > kPitchMax) return true;
+  return !book_.gapless({at, (rows - 1) * pitch + width});
+}
+
 void CudaDevice::copyIn(Address to, std::uint64_t toPitch, const void* from,
                         std::uint64_t fromPitch, std::uint64_t width, std::uint64_t rows) {
   book_.checkCopy("copyIn", to, toPitch, width, rows, Access::ReadWrite);
@@ -269,10 +322,10 @@ void CudaDevice::copyIn(Address to, std::uint64_t toPitch, const void* from,
   const CudaContext::Scope scope(*context_);
   if (isDense(toPitch, fromPitch, width, rows)) {
     const auto bytes = width * rows;
-    return copyAndWait(api_, copies_, "cuMemcpyHtoDAsync", bytes,
+    return copyAndWait(api_, copies(), "cuMemcpyHtoDAsync", bytes,
                        [&] { return api_.cuMemcpyHtoDAsync(to, from, bytes, copies_); });
   }
-  if (toPitch > kPitchMax || fromPitch > kPitchMax) {
+  if (mustGoByRows(to, toPitch, fromPitch, width, rows)) {
     for (std::uint64_t row = 0; row < rows; ++row) {
       copyIn(to + row * toPitch, width, static_cast<const char*>(from) + row * fromPitch, width,
              width, 1);
@@ -288,7 +341,7 @@ void CudaDevice::copyIn(Address to, std::uint64_t toPitch, const void* from,
   copy.dstPitch = toPitch;
   copy.WidthInBytes = width;
   copy.Height = rows;
-  copyAndWait(api_, copies_, "cuMemcpy2DAsync", width * rows,
+  copyAndWait(api_, copies(), "cuMemcpy2DAsync", width * rows,
               [&] { return api_.cuMemcpy2DAsync(&copy, copies_); });
 }
 
@@ -299,10 +352,10 @@ void CudaDevice::copyOut(void* to, std::uint64_t toPitch, Address from, std::uin
   const CudaContext::Scope scope(*context_);
   if (isDense(toPitch, fromPitch, width, rows)) {
     const auto bytes = width * rows;
-    return copyAndWait(api_, copies_, "cuMemcpyDtoHAsync", bytes,
+    return copyAndWait(api_, copies(), "cuMemcpyDtoHAsync", bytes,
                        [&] { return api_.cuMemcpyDtoHAsync(to, from, bytes, copies_); });
   }
-  if (toPitch > kPitchMax || fromPitch > kPitchMax) {
+  if (mustGoByRows(from, fromPitch, toPitch, width, rows)) {
     for (std::uint64_t row = 0; row < rows; ++row) {
       copyOut(static_cast<char*>(to) + row * toPitch, width, from + row * fromPitch, width, width,
               1);
@@ -318,7 +371,7 @@ void CudaDevice::copyOut(void* to, std::uint64_t toPitch, Address from, std::uin
   copy.dstPitch = toPitch;
   copy.WidthInBytes = width;
   copy.Height = rows;
-  copyAndWait(api_, copies_, "cuMemcpy2DAsync", width * rows,
+  copyAndWait(api_, copies(), "cuMemcpy2DAsync", width * rows,
               [&] { return api_.cuMemcpy2DAsync(&copy, copies_); });
 }
 

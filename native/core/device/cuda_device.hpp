@@ -2,7 +2,9 @@
 // can import through file descriptors.
 #pragma once
 
+#include <atomic>
 #include <memory>
+#include <mutex>
 #include <string>
 
 #include "device/book.hpp"
@@ -11,23 +13,43 @@
 
 namespace kvspan {
 
-// The GPU's primary context (the one that the CUDA runtime and PyTorch use), kept alive.
+// The GPU's primary context (the one that the CUDA runtime and PyTorch use), made when it is first
+// needed and then kept alive. Creating, exporting and releasing memory need none: a process that
+// only owns memory never has one, which saves 550 MB of the GPU's memory and 85 MB of its own
+// (docs/measured.md).
 class CudaContext {
  public:
-  CudaContext(const cuda::Api& api, cuda::CUdevice device);
+  CudaContext(const cuda::Api& api, cuda::CUdevice device) : api_(api), device_(device) {}
   ~CudaContext();
   CudaContext(const CudaContext&) = delete;
   CudaContext& operator=(const CudaContext&) = delete;
 
   const cuda::Api& api() const { return api_; }
+  // Makes it on the first call. Throws DeviceUnavailable.
+  cuda::CUcontext get();
+  bool made() const { return context_ != nullptr; }
+
+  // Calls within it do not disturb the capture of a CUDA graph, on this thread or another: in the
+  // default mode of a capture the driver would refuse them (an event's query, an allocation), and
+  // break the capture off.
+  class Uncaptured {
+   public:
+    explicit Uncaptured(const cuda::Api& api);
+    ~Uncaptured();
+    Uncaptured(const Uncaptured&) = delete;
+    Uncaptured& operator=(const Uncaptured&) = delete;
+
+   private:
+    const cuda::Api& api_;
+    bool exchanged_ = false;
+    int mode_ = cuda::kCaptureModeRelaxed;  // the thread's own, while it is exchanged
+  };
 
   // Makes the context current on this thread and leaves the thread as it was found: the thread
-  // may be an engine's, with a context of its own. Calls within it do not disturb the capture of a
-  // CUDA graph, on this thread or another: in the default mode of a capture the driver would refuse
-  // them (an event's query, an allocation), and break the capture off.
+  // may be an engine's, with a context of its own.
   class Scope {
    public:
-    explicit Scope(const CudaContext& context);
+    explicit Scope(CudaContext& context);
     ~Scope();
     Scope(const Scope&) = delete;
     Scope& operator=(const Scope&) = delete;
@@ -35,20 +57,21 @@ class CudaContext {
    private:
     const cuda::Api& api_;
     bool pushed_ = false;
-    bool exchanged_ = false;
-    int captureMode_ = cuda::kCaptureModeRelaxed;  // the thread's own, while it is exchanged
+    const Uncaptured uncaptured_;
   };
 
  private:
   const cuda::Api& api_;
-  cuda::CUdevice device_;
-  cuda::CUcontext context_ = nullptr;
+  const cuda::CUdevice device_;
+  std::mutex making_;
+  std::atomic<cuda::CUcontext> context_{nullptr};
 };
 
 class CudaDevice final : public Device {
  public:
   // Throws DeviceUnavailable: no driver, no such device, or one without the virtual memory API.
-  CudaDevice(int ordinal, const std::string& library);
+  // An owner makes no context; else it is made here, so that what forbids it is known at once.
+  CudaDevice(int ordinal, const std::string& library, bool ownerOnly);
   // Unmaps, frees and releases what is left. The caller's work on it has to be over.
   ~CudaDevice() override;
 
@@ -70,7 +93,10 @@ class CudaDevice final : public Device {
                std::uint64_t width, std::uint64_t rows) override;
 
  private:
-  cuda::CUmemAllocationProp properties() const;
+  void keepExporting();
+  cuda::CUstream copies();
+  bool mustGoByRows(Address at, std::uint64_t pitch, std::uint64_t otherPitch, std::uint64_t width,
+                    std::uint64_t rows) const;
 
   const cuda::Api& api_;
   const int ordinal_;
@@ -78,7 +104,10 @@ class CudaDevice final : public Device {
   std::shared_ptr<CudaContext> context_;  // shared with the fences, which may outlive the device
   const std::uint64_t granularity_;
   Book book_;
+  std::mutex copiesMaking_;
   cuda::CUstream copies_ = nullptr;
+  // An exported page that nobody gets: see keepExporting.
+  UniqueFd exporting_;
 };
 
 }  // namespace kvspan

@@ -93,6 +93,9 @@ struct DeviceOptions {
   std::string backend;  // "host" or "cuda"
   int ordinal = 0;
   std::string library;  // path of libcuda; empty: the system's libcuda.so.1
+  // For a process that creates, exports and releases memory and maps none: the cuda backend then
+  // makes no context, and keeps exporting cheap. Everything still works, at the context's price.
+  bool ownerOnly = false;
 };
 
 // Opens a device. Throws DeviceUnavailable with the reason and what to do about it.

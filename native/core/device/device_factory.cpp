@@ -7,7 +7,7 @@ namespace kvspan {
 
 std::shared_ptr<Device> openDevice(const DeviceOptions& options) {
   if (options.backend == "cuda") {
-    return std::make_shared<CudaDevice>(options.ordinal, options.library);
+    return std::make_shared<CudaDevice>(options.ordinal, options.library, options.ownerOnly);
   }
   if (options.backend != "host") {
     throw Error::badField("device.backend", "\"" + options.backend + "\"", "host or cuda");

@@ -62,6 +62,9 @@ STANDIN_API standInEnd() {
   return Success;
 }
 
+// For tests: how often the primary context is retained.
+STANDIN_API standInRetained() { return retained; }
+
 STANDIN_API cuInit(unsigned flags) {
   if (flags != 0) return InvalidValue;
   if (lacks("device")) return NoDevice;
