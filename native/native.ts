@@ -198,8 +198,13 @@ export interface NativeCache {
   step(lengths: Int32Array): number;
   /** Of the latest step; read it only if the outcome is MappedNow or Short. */
   stepDetail(): StepDetail;
-  /** Off the event loop. */
-  allocate(tokens: number): Promise<AllocateReport>;
+  /**
+   * Off the event loop. If memory is short it waits up to `patienceMs` for extents to arrive and
+   * maps them where they do; another `allocate` of the session, `hurry` and `destroy` end the wait.
+   */
+  allocate(tokens: number, patienceMs: number): Promise<AllocateReport>;
+  /** Allocations that wait look once more and report. */
+  hurry(): void;
   /**
    * If an idle span serves it without a driver call; else slot -1, and `need` is what `allocate`
    * would surely find missing (all zeros: it has to look).

@@ -44,14 +44,22 @@ export function coldGrantFloor(device: RawDevice, bytes: bigint): ColdGrantFloor
   };
 }
 
-/** Microseconds of mapping these extents one behind the other, and of unmapping them again. */
+/**
+ * Microseconds of mapping these extents one behind the other, and of unmapping them again. They are
+ * imports, as a client's are.
+ */
 export function growthFloor(
   device: RawDevice,
   extents: readonly number[],
 ): { readonly grow: number; readonly shrink: number } {
   const total = BigInt(extents.reduce((sum, extent) => sum + extent, 0));
   const range = device.reserve(total);
-  const handles = extents.map(extent => device.create(BigInt(extent)).handle);
+  const handles = extents.map(extent => {
+    const created = device.create(BigInt(extent)).handle;
+    const imported = device.exportImport(created, BigInt(extent)).handle;
+    device.release(created);
+    return imported;
+  });
   let grow = 0;
   let shrink = 0;
   let at = range.address;

@@ -5,7 +5,7 @@ import type { GrantWish } from './grants.js';
 import { type CachePlan, type Geometry, type Place, placeOf } from './geometry.js';
 import type { NativeCache } from './mapping/memory.js';
 import { attend, readRows, wholeRow, writeRows } from './mapping/rows.js';
-import { allocateWith, type Attempt, type RefillOutcome, Refills } from './refill.js';
+import { allocateWith, type Attempt, type Looking, type RefillOutcome, Refills } from './refill.js';
 import type { CacheStats } from './stats.js';
 import { AHEAD, type Lengths, NOTHING, Stepper, type StepResult } from './stepper.js';
 import type { AttendOptions, Cache, WaitOptions } from './types.js';
@@ -71,16 +71,20 @@ export class SessionCache implements Cache {
     const deadline = now() + validate.waitMs(options.waitMs, this.#owner.grantWaitMs);
     const warm = this.#native.allocateWarm(promptTokens);
     if (warm.slot >= 0) return this.#started(warm.slot, promptTokens);
-    return allocateWith(
-      () => this.#allocateOffLoop(promptTokens),
-      (counts, signal) => {
+    const looking: Looking = {
+      attempt: patienceMs => this.#allocateOffLoop(promptTokens, patienceMs),
+      hurry: () => {
+        if (!this.closed) this.#native.hurry();
+      },
+      ask: (counts, signal) => {
         const waitMs = Math.max(0, deadline - now());
         // All or nothing: a part of a prompt's memory would help nobody, and others lack it.
         return this.#owner.fetch({ counts, minimumBytes: 0n, waitMs, signal });
       },
-      // Surely missing: asked for at once, without a look on another thread first.
-      warm.need.some(count => count > 0) ? Array.from(warm.need) : null,
-    );
+    };
+    // Surely missing: asked for at once, without a look on another thread first.
+    const known = warm.need.some(count => count > 0) ? Array.from(warm.need) : null;
+    return allocateWith(looking, known);
   }
 
   step(lengths: Lengths, options?: WaitOptions): Promise<StepResult> {
@@ -209,11 +213,11 @@ export class SessionCache implements Cache {
     await this.#owner.cacheClosed(this);
   }
 
-  async #allocateOffLoop(tokens: number): Promise<Attempt> {
+  async #allocateOffLoop(tokens: number, patienceMs: number): Promise<Attempt> {
     this.#open('allocate');
     this.#stepper.allocationBegins();
     try {
-      const report = await this.#native.allocate(tokens);
+      const report = await this.#native.allocate(tokens, patienceMs);
       if (report.slot >= 0) this.#started(report.slot, tokens);
       return { slot: report.slot, need: Array.from(report.need) };
     } finally {

@@ -63,27 +63,48 @@ export interface Attempt {
   readonly need: readonly number[];
 }
 
+/** How a cache looks for memory. */
+export interface Looking {
+  /** Takes what there is; if that is too little, waits for extents to arrive, where they do. */
+  attempt(patienceMs: number): Promise<Attempt>;
+  /** Ends the wait of an attempt. */
+  hurry(): void;
+  ask(need: readonly number[], signal: AbortSignal): Promise<void>;
+}
+
 /**
  * Tries until there is a slot, one grant after the other in flight. Throws what `ask` does. A grant
  * that is not needed in the end is withdrawn by the signal. `knownNeed`: what a first try would
  * find missing, if that is known; it is then not made.
+ *
+ * While a grant is on its way the attempt waits in the native core, on the thread that its arrival
+ * wakes, so that the memory is mapped before this side has even heard of it.
  */
 export async function allocateWith(
-  attempt: () => Promise<Attempt>,
-  ask: (need: readonly number[], signal: AbortSignal) => Promise<void>,
+  looking: Looking,
   knownNeed: readonly number[] | null = null,
 ): Promise<number> {
   const done = new AbortController();
   let grant: Promise<'came'> | null = null;
   try {
-    for (let need = knownNeed; ; need = null) {
-      const looked = need === null ? await attempt() : { slot: -1, need };
-      if (looked.slot >= 0) return looked.slot;
-      grant ??= ask(atLeastOne(looked.need), done.signal).then(() => 'came');
-      // It may fail while nobody looks: that is seen at the next look.
-      grant.catch(() => undefined);
-      const came = await Promise.race([grant, pause(LOOK_AGAIN_MS, done.signal)]);
-      if (came === 'came') grant = null;
+    for (let need = knownNeed; ; ) {
+      const started = now();
+      if (need === null) {
+        const looked = await looking.attempt(grant === null ? 0 : LOOK_AGAIN_MS);
+        if (looked.slot >= 0) return looked.slot;
+        need = looked.need;
+      }
+      if (grant === null) {
+        grant = looking.ask(atLeastOne(need), done.signal).then(() => 'came');
+        // It may fail while an attempt waits for it: that ends then, and the failure is seen below.
+        grant.catch(() => looking.hurry());
+      } else {
+        // An attempt that somebody hurried has waited for less than its time.
+        const restMs = Math.max(0, LOOK_AGAIN_MS - (now() - started));
+        const came = await Promise.race([grant, pause(restMs, done.signal)]);
+        if (came === 'came') grant = null;
+      }
+      need = null;
     }
   } finally {
     done.abort();

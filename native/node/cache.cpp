@@ -56,6 +56,7 @@ Napi::Function NativeCache::define(Napi::Env env) {
                       InstanceMethod<&NativeCache::stepDetail>("stepDetail", kReplaceable),
                       InstanceMethod<&NativeCache::allocate>("allocate", kReplaceable),
                       InstanceMethod<&NativeCache::allocateWarm>("allocateWarm", kReplaceable),
+                      InstanceMethod<&NativeCache::hurry>("hurry", kReplaceable),
                       InstanceMethod<&NativeCache::free>("free", kReplaceable),
                       InstanceMethod<&NativeCache::length>("length", kReplaceable),
                       InstanceMethod<&NativeCache::mappedTokens>("mappedTokens", kReplaceable),
@@ -100,15 +101,27 @@ Napi::Value NativeCache::allocate(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
   return refusable(env, [&]() -> Napi::Value {
     const auto tokens = toUint32(info[0], "tokens", 1, kInt32Max);
-    core_->open();
+    const std::chrono::milliseconds patience(toUint32(info[1], "patienceMs", 0, kInt32Max));
+    Cache& cache = core_->open();
+    // Allocations run one after the other: who waits for memory must not keep the next from looking.
+    cache.hurry();
     return promised(
         env, core_->session->dispatcher, core_->strand,
-        [core = core_, tokens] { return core->cache->allocateUnannounced(tokens); },
+        [core = core_, tokens, patience, hurries = cache.hurries()] {
+          return core->cache->allocateAwaiting(tokens, patience, hurries);
+        },
         [core = core_](Napi::Env now, const AllocateReport& report) {
           // Live from the moment that JavaScript knows of it: `step` may have run meanwhile.
           if (report.slot >= 0) core->cache->announce(static_cast<std::uint32_t>(report.slot));
           return fromAllocateReport(now, report);
         });
+  });
+}
+
+Napi::Value NativeCache::hurry(const Napi::CallbackInfo& info) {
+  return guarded(info.Env(), [&] {
+    core_->open().hurry();
+    return info.Env().Undefined();
   });
 }
 
@@ -183,6 +196,7 @@ Napi::Value NativeCache::destroy(const Napi::CallbackInfo& info) {
   return refusable(env, [&]() -> Napi::Value {
     core_->closed = true;
     if (core_->session->closed) return resolved(env);
+    core_->cache->hurry();
     return promised(
         env, core_->session->dispatcher, core_->strand,
         [core = core_] {

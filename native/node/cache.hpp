@@ -47,6 +47,7 @@ class NativeCache : public Napi::ObjectWrap<NativeCache> {
   Napi::Value stepDetail(const Napi::CallbackInfo& info);
   Napi::Value allocate(const Napi::CallbackInfo& info);
   Napi::Value allocateWarm(const Napi::CallbackInfo& info);
+  Napi::Value hurry(const Napi::CallbackInfo& info);
   Napi::Value free(const Napi::CallbackInfo& info);
   Napi::Value length(const Napi::CallbackInfo& info);
   Napi::Value mappedTokens(const Napi::CallbackInfo& info);

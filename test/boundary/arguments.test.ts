@@ -207,7 +207,12 @@ const rows: Row[] = [
   ),
 
   ...args('step', { lengths: 'int32Array' }, bad => world.cache.step(bad), [0]),
-  ...args('allocate', { tokens: 'integer' }, bad => world.cache.allocate(bad), [0]),
+  ...args(
+    'allocate',
+    { tokens: 'integer', patienceMs: 'integer' },
+    (a, b) => world.cache.allocate(a, b),
+    [1, 0],
+  ),
   ...args('allocateWarm', { tokens: 'integer' }, bad => world.cache.allocateWarm(bad), [0]),
   ...args('free', { slot: 'integer' }, bad => world.cache.free(bad, null), [0]),
   ...args('length', { slot: 'integer' }, bad => world.cache.length(bad), [0]),

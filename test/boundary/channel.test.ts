@@ -16,7 +16,7 @@ afterEach(() => world.close());
 describe('the channel', () => {
   test('a session survives a lost connection and connects again', async () => {
     const { session, sessionLog, server, serverLog, cache } = world;
-    const { slot } = await cache.allocate(100);
+    const { slot } = await cache.allocate(100, 0);
     expect(await failure(() => session.connect(world.path, 'twice', 1000))).toMatchObject({
       code: 'INVALID_ARGUMENT',
     });

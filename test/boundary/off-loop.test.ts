@@ -16,7 +16,7 @@ describe('work off the event loop', () => {
     const order: number[] = [];
     const reports = await Promise.all(
       Array.from({ length: 12 }, async (_, i) => {
-        const report = await world.cache.allocate(1 + i * 100);
+        const report = await world.cache.allocate(1 + i * 100, 0);
         order.push(i);
         return report;
       }),
@@ -29,7 +29,7 @@ describe('work off the event loop', () => {
     const lengths = lengthsOf();
     for (let i = 0; i < 12; i++) {
       const state = { resolved: false };
-      const allocation = world.cache.allocate(400).finally(() => (state.resolved = true));
+      const allocation = world.cache.allocate(400, 0).finally(() => (state.resolved = true));
       while (!state.resolved) {
         for (let n = 0; n < 50; n++) world.cache.step(lengths);
         await new Promise(resolve => setImmediate(resolve));
@@ -51,7 +51,9 @@ describe('work off the event loop', () => {
   });
 
   test('an allocation overtaken by destroy is refused or served, never lost', async () => {
-    const allocations = Array.from({ length: 8 }, () => failure(() => world.cache.allocate(1000)));
+    const allocations = Array.from({ length: 8 }, () =>
+      failure(() => world.cache.allocate(1000, 0)),
+    );
     await world.cache.destroy();
     const codes = (await Promise.all(allocations)).map(
       error => (error as { code: string } | null)?.code ?? 'served',
@@ -70,7 +72,7 @@ describe('attention over mapped memory', () => {
   );
 
   async function fill(): Promise<{ slot: number; expected: Float32Array }> {
-    const { slot } = await world.cache.allocate(tokens);
+    const { slot } = await world.cache.allocate(tokens, 0);
     world.cache.write(slot, 0, 0, tokens, 0, 64, rows);
     const expected = await native.attendBuffer(rows, {
       ...heads,

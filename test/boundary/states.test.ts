@@ -37,14 +37,14 @@ async function notRefused(calls: Record<string, () => unknown>): Promise<Record<
 describe('closed objects', () => {
   test('a destroyed cache refuses every call, and destroying it again does nothing', async () => {
     const { cache } = world;
-    await cache.allocate(10);
+    await cache.allocate(10, 0);
     await cache.destroy();
     await cache.destroy();
     const request = { ...heads, kLane: 0, vLane: 0, queries: new Float32Array(64) };
     const calls: Record<string, () => unknown> = {
       step: () => cache.step(lengthsOf()),
       stepDetail: () => cache.stepDetail(),
-      allocate: () => cache.allocate(1),
+      allocate: () => cache.allocate(1, 0),
       allocateWarm: () => cache.allocateWarm(1),
       free: () => cache.free(0, null),
       length: () => cache.length(0),
@@ -74,7 +74,7 @@ describe('closed objects', () => {
       held: () => session.held(),
       stats: () => session.stats(),
       step: () => cache.step(lengthsOf()),
-      allocate: () => cache.allocate(1),
+      allocate: () => cache.allocate(1, 0),
     };
     expect(await notRefused(calls)).toEqual({});
     expect(session.device.backend).toBe('host');
@@ -127,7 +127,7 @@ describe('closed objects', () => {
   });
 
   test('closing reports every extent as returned before it resolves', async () => {
-    await world.cache.allocate(2000);
+    await world.cache.allocate(2000, 0);
     await world.session.close();
     const ids = world.sessionLog.events.flatMap(event =>
       event.kind === 'returned' ? [...event.extentIds] : [],
@@ -170,7 +170,7 @@ describe('objects that are not ours', () => {
 describe('a slot and its stream', () => {
   test('a freed span is unmapped only after the stream has completed', async () => {
     const { cache, session } = world;
-    const { slot } = await cache.allocate(4000);
+    const { slot } = await cache.allocate(4000, 0);
     await session.giveBack(64n * PAGE); // the magazine and the look-ahead
     const stream = native.createHostStream();
     native.hostStreamSubmit(stream);
@@ -191,7 +191,7 @@ describe('a slot and its stream', () => {
 
   test('what was written is read back, and a step past the memory is Short and names the slot', async () => {
     const { cache } = world;
-    const { slot } = await cache.allocate(500);
+    const { slot } = await cache.allocate(500, 0);
     const rows = rowsOf(500, 3);
     cache.write(slot, 0, 0, 500, 640, 64, rows);
     const back = new Uint8Array(rows.length);
@@ -200,8 +200,8 @@ describe('a slot and its stream', () => {
     expect(() => cache.read(slot, 0, 500, 1, 0, 64, new Uint8Array(64))).toThrow('500');
     expect(cache.step(lengthsOf([slot, 4096]))).toBe(StepOutcome.MappedNow);
     expect(cache.stepDetail().shortSlots.length).toBe(0);
-    const others = await Promise.all(Array.from({ length: 7 }, () => cache.allocate(4096)));
-    const none = await cache.allocate(4096);
+    const others = await Promise.all(Array.from({ length: 7 }, () => cache.allocate(4096, 0)));
+    const none = await cache.allocate(4096, 0);
     expect(new Set(others.map(report => report.slot)).size).toBe(7);
     expect(none).toMatchObject({ slot: -1, mappedBytes: 0n });
     expect(none.need.reduce((sum, count) => sum + count, 0)).toBeGreaterThan(0);

@@ -1,7 +1,9 @@
 // The thread that works ahead: look-ahead, the magazine's marks, refusals, fences.
 #include <atomic>
+#include <memory>
 #include <thread>
 
+#include "device/forwarding_device.hpp"
 #include "span_support.hpp"
 
 using namespace kvspan;
@@ -107,6 +109,41 @@ KV_TEST("mapper: it waits for a fence by the clock when it wants the memory behi
   rig.checkBooks();
   rig.close();
   destroyHostStream(stream);
+}
+
+namespace {
+
+// Its fences are reached when they have been looked at so often: between any two looks.
+class LookCountingDevice final : public ForwardingDevice {
+ public:
+  LookCountingDevice(std::shared_ptr<Device> inner, int looks)
+      : ForwardingDevice(std::move(inner)), looks_(looks) {}
+  std::unique_ptr<Fence> fence(Stream) override { return std::make_unique<Counted>(looks_); }
+
+ private:
+  struct Counted final : Fence {
+    explicit Counted(int looks) : left(looks) {}
+    bool reached() override { return left.fetch_sub(1) <= 0; }
+    std::atomic<int> left;
+  };
+  const int looks_;
+};
+
+}  // namespace
+
+KV_TEST("mapper: a fence that is reached between two looks at it is not overlooked") {
+  for (int looks = 0; looks < 8; ++looks) {
+    Rig rig({.lowWaterPages = 2, .wrap = [&](std::shared_ptr<Device> inner) {
+               return std::make_shared<LookCountingDevice>(std::move(inner), looks);
+             }});
+    rig.add({1, 1, 1});
+    Engine engine(rig.cache(planOf(3, 8, 16), kNoLookahead));
+    const auto slot = engine.allocate(48);
+    KV_CHECK(eventually([&] { return rig.needs().size() == 1; }));
+    rig.session->refillDone(60000);
+    engine.cache->free(slot, true, 0);
+    KV_CHECK(eventually([&] { return rig.magazinePages() >= 2; }));
+  }
 }
 
 KV_TEST("mapper: what is above the high-water mark is returned, but not at once") {

@@ -78,6 +78,7 @@ std::size_t AuditDevice::reservations() const {
 Rig::Rig(RigOptions options) {
   audit = std::make_shared<AuditDevice>(openDevice(options.device));
   device = injectFaults(audit, faults);
+  if (options.wrap) device = options.wrap(device);
   Events events;
   events.need = [this, onNeed = options.onNeed](const OrderCounts& counts) {
     {

@@ -60,6 +60,8 @@ struct RigOptions {
   // Called on the mapper's thread for each wish.
   std::function<void(const OrderCounts&)> onNeed = {};
   DeviceOptions device = {"host", 0, ""};
+  // Puts a test's own device in front.
+  std::function<std::shared_ptr<Device>(std::shared_ptr<Device>)> wrap = {};
 };
 
 class Rig {

@@ -40,6 +40,10 @@ class SpanCache final : public Cache {
   const CachePlan& plan() const override { return shape_.plan(); }
   AllocateReport allocate(std::uint32_t tokens) override;
   AllocateReport allocateUnannounced(std::uint32_t tokens) override;
+  AllocateReport allocateAwaiting(std::uint32_t tokens, std::chrono::milliseconds patience,
+                                  std::uint64_t hurries) override;
+  void hurry() override { core_->store().interrupt(); }
+  std::uint64_t hurries() const override { return core_->store().interrupts(); }
   void announce(std::uint32_t slot) override;
   AllocateReport allocateWarm(std::uint32_t tokens) override;
   const StepReport& step(const std::int32_t* lengths, std::size_t count) override;

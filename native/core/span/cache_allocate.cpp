@@ -58,6 +58,19 @@ AllocateReport SpanCache::allocateUnannounced(std::uint32_t tokens) {
   }
 }
 
+AllocateReport SpanCache::allocateAwaiting(std::uint32_t tokens,
+                                           std::chrono::milliseconds patience,
+                                           std::uint64_t hurries) {
+  ExtentStore& store = core_->store();
+  const auto until = std::chrono::steady_clock::now() + patience;
+  for (;;) {
+    // Read before the look: what arrives during it is seen by the next.
+    const std::uint64_t seen = store.addedCount();
+    const AllocateReport report = allocateUnannounced(tokens);
+    if (report.slot >= 0 || !store.awaitAdded(seen, hurries, until)) return report;
+  }
+}
+
 // Under the slot's mutex.
 AllocateReport SpanCache::allocateIn(std::uint32_t slot, std::uint32_t tokens) {
   const SlotState before = table_.state(slot);

@@ -47,10 +47,30 @@ bool ExtentStore::add(const std::vector<Extent>& extents) {
       ++added_;
       if (!closed_) magazine_.put(extent);
     }
+    arrived_.notify_all();
     if (!closed_) return true;
   }
   release(extents, Releases::Always);
   return false;
+}
+
+bool ExtentStore::awaitAdded(std::uint64_t seen, std::uint64_t interrupts,
+                             std::chrono::steady_clock::time_point until) {
+  std::unique_lock lock(mutex_);
+  const auto over = [&] { return closed_ || interrupts_ != interrupts; };
+  arrived_.wait_until(lock, until, [&] { return over() || added_ != seen; });
+  return added_ != seen && !over();
+}
+
+void ExtentStore::interrupt() {
+  const std::lock_guard lock(mutex_);
+  ++interrupts_;
+  arrived_.notify_all();
+}
+
+std::uint64_t ExtentStore::interrupts() const {
+  const std::lock_guard lock(mutex_);
+  return interrupts_;
 }
 
 Pages ExtentStore::takeFor(std::vector<LaneNeed> lanes, std::vector<std::vector<Extent>>& taken) {
@@ -198,6 +218,7 @@ bool ExtentStore::paused() const {
 void ExtentStore::close() {
   const std::lock_guard lock(mutex_);
   closed_ = true;
+  arrived_.notify_all();
 }
 
 std::vector<Extent> ExtentStore::held() const {

@@ -4,6 +4,7 @@
 // call is made and no callback runs with the lock held.
 #pragma once
 
+#include <chrono>
 #include <condition_variable>
 #include <cstdint>
 #include <deque>
@@ -31,6 +32,14 @@ class ExtentStore {
   using Returned = std::function<void(const std::vector<std::uint64_t>& ids)>;
 
   ExtentStore(std::shared_ptr<Device> device, Returned returned);
+
+  // Blocks until extents have been added since `seen` was read from addedCount, the store is closed,
+  // somebody interrupts (since `interrupts` was read), or the time is up. True: look again.
+  bool awaitAdded(std::uint64_t seen, std::uint64_t interrupts,
+                  std::chrono::steady_clock::time_point until);
+  // Ends every awaitAdded under way.
+  void interrupt();
+  std::uint64_t interrupts() const;
 
   // Into the magazine; false: the store is closed, and the extents were released instead.
   bool add(const std::vector<Extent>& extents);
@@ -76,11 +85,13 @@ class ExtentStore {
   const std::uint64_t pageBytes_;
 
   mutable std::mutex mutex_;
-  std::condition_variable idle_;  // releasing_ has become 0
+  std::condition_variable idle_;     // releasing_ has become 0
+  std::condition_variable arrived_;  // added_, interrupts_ or closed_ has changed
   Magazine magazine_;
   std::unordered_map<std::uint64_t, Extent> held_;
   std::uint64_t heldBytes_ = 0;
   std::uint64_t added_ = 0;
+  std::uint64_t interrupts_ = 0;
   std::unordered_set<std::uint64_t> returnedIds_;
   std::deque<std::uint64_t> returnedOrder_;
   std::uint32_t releasing_ = 0;

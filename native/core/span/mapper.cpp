@@ -138,11 +138,13 @@ void Mapper::trimForRefill(bool starved, Pass& pass) {
     want = std::max(want, pagesOf(missingFor(lanes, store.magazine())));
   }
   if (want == 0) return;
+  // Looked at first: a fence that is reached behind the trimming's back must bring it here again.
+  const bool fenced = core_.fencedIdleBytes() > 0;
   std::vector<Extent> freed;
   const Pages got = core_.trimIdle(want, freed);
   store.put(freed);
   if (got > 0 && starved) wake();
-  if (got < want && core_.fencedIdleBytes() > 0) pass.by(Clock::now() + kFencePoll);
+  if (got < want && fenced) pass.by(Clock::now() + kFencePoll);
 }
 
 void Mapper::returnSurplus(Pass& pass) {

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <array>
+#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -133,6 +134,14 @@ class Cache {
   // between the slot's birth and the news of it would miss a length it could not know of.
   // `free` abandons such a slot.
   virtual AllocateReport allocateUnannounced(std::uint32_t tokens) = 0;
+  // The same; if memory is short it waits until extents have arrived (addExtents) and looks again,
+  // so that memory on its way is mapped by the thread that its arrival wakes. It waits for at most
+  // `patience`, and not at all once `hurry` has been called since `hurries` was read.
+  virtual AllocateReport allocateAwaiting(std::uint32_t tokens, std::chrono::milliseconds patience,
+                                          std::uint64_t hurries) = 0;
+  // Ends the waits of the whole session: they look once more and report.
+  virtual void hurry() = 0;
+  virtual std::uint64_t hurries() const = 0;
   // Makes a slot of allocateUnannounced live. SlotUnknown if it is not one.
   virtual void announce(std::uint32_t slot) = 0;
 

@@ -29,7 +29,7 @@ process.send({
 
 // 32 slots of 1,000 tokens: 32 x 4 MiB of the 600.
 const cache = session.createCache(planOf(32), cacheOptions);
-const slots = (await Promise.all(Array.from({ length: 32 }, () => cache.allocate(1000)))).map(
+const slots = (await Promise.all(Array.from({ length: 32 }, () => cache.allocate(1000, 0)))).map(
   report => report.slot,
 );
 let mismatches = 0;

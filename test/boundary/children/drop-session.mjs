@@ -6,7 +6,7 @@ for (let i = 0; i < 20; i++) openSession();
   // A dropped session with a mapped cache, whose server is closed properly.
   const { server, session, device } = await openPair(process.argv[2], 16);
   const cache = session.createCache(planOf(4), cacheOptions);
-  await cache.allocate(100);
+  await cache.allocate(100, 0);
   server.close();
   device.close();
 }

@@ -3,7 +3,7 @@ import { cacheOptions, native, openPair, pages, planOf } from './load.mjs';
 
 const { session, server, connection } = await openPair(process.argv[2], 256);
 const cache = session.createCache(planOf(32), cacheOptions);
-const { slot } = await cache.allocate(4000);
+const { slot } = await cache.allocate(4000, 0);
 const request = {
   dtype: 'fp32',
   queryHeads: 8,
@@ -18,7 +18,7 @@ const request = {
 const stuck = native.createHostStream();
 native.hostStreamSubmit(stuck);
 const work = {
-  allocate: () => Array.from({ length: 28 }, () => cache.allocate(4000)),
+  allocate: () => Array.from({ length: 28 }, () => cache.allocate(4000, 0)),
   attend: () =>
     Array.from({ length: 4 }, () =>
       cache.attend(slot, { ...request, queries: new Float32Array(8 * 64 * 64).fill(1) }),

@@ -5,7 +5,7 @@ const CALLS = 100_000;
 const microseconds = nanoseconds => Number(nanoseconds) / 1000;
 const { session, server } = await openPair(process.argv[2], 256);
 const cache = session.createCache(planOf(256), cacheOptions);
-for (let i = 0; i < 256; i++) await cache.allocate(100);
+for (let i = 0; i < 256; i++) await cache.allocate(100, 0);
 const lengths = new Int32Array(256).fill(100);
 for (let i = 0; i < CALLS / 10; i++) cache.step(lengths);
 

@@ -15,7 +15,7 @@ if (isMainThread) {
 } else {
   const { session } = await openPair(workerData, 64);
   const cache = session.createCache(planOf(16), cacheOptions);
-  void Array.from({ length: 12 }, () => cache.allocate(2000));
+  void Array.from({ length: 12 }, () => cache.allocate(2000, 0));
   // oxlint-disable-next-line unicorn/require-post-message-target-origin -- not a window's
   parentPort.postMessage('busy');
   setInterval(() => {}, 1000);
