@@ -10,6 +10,8 @@ export interface Workload {
   readonly coldGrantBytes: readonly number[];
   readonly growthBytes: readonly number[];
   readonly residentExtents: number;
+  /** Before the cold ones: both processes' code is compiled by use, and daemons run for days. */
+  readonly warmUpGrants: number;
 }
 
 const MIB = 1024 * 1024;
@@ -31,6 +33,7 @@ export function workloadFor(backend: string, smoke: boolean): Workload {
       coldGrantBytes: [2 * MIB, 16 * MIB],
       growthBytes: [32 * MIB],
       residentExtents: 500,
+      warmUpGrants: 3,
     };
   }
   const gpu = backend === 'cuda';
@@ -43,6 +46,7 @@ export function workloadFor(backend: string, smoke: boolean): Workload {
     coldGrantBytes: [2 * MIB, 64 * MIB, GIB],
     growthBytes: gpu ? [GIB, 24 * GIB] : [GIB],
     residentExtents: 10_000,
+    warmUpGrants: 200,
   };
 }
 
