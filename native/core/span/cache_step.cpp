@@ -74,8 +74,12 @@ void SpanCache::stepSlow(const std::int32_t* lengths) {
   } else if (flagged) {
     report_.outcome = StepOutcome::Ahead;
   }
-  // The mapper has slots to serve, or a magazine to fill again.
-  if (report_.outcome != StepOutcome::Nothing || failure) core_->mapper().wake();
+  // The mapper has slots to serve, or perhaps a magazine to fill again.
+  if (flagged || failure || report_.outcome == StepOutcome::Short) {
+    core_->mapper().wake();
+  } else if (report_.driverCalls > 0) {
+    core_->mapper().extentsTaken();
+  }
   if (failure) std::rethrow_exception(failure);
 }
 

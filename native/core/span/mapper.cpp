@@ -39,6 +39,11 @@ void Mapper::extentsAdded() {
   changed_.notify_one();
 }
 
+void Mapper::extentsTaken() {
+  if (options_.lowWaterBytes == 0) return;
+  if (core_.store().magazineBytes() < options_.lowWaterBytes) wake();
+}
+
 void Mapper::refillDone(std::uint32_t retryAfterMs) {
   const std::lock_guard lock(mutex_);
   if (wishOpen_ && !broughtSome_) refused_ = true;

@@ -50,6 +50,8 @@ class Mapper {
     if (memoryWanted_.load()) wake();
   }
   void extentsAdded();
+  // Extents have gone from the magazine: of interest only if it is low now.
+  void extentsTaken();
   void refillDone(std::uint32_t retryAfterMs);
   void gaveBack();
   // The last wish was answered and brought nothing.

@@ -2,6 +2,7 @@
 // gap. It grows and shrinks at its end only, because an extent maps whole and unmaps whole.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <optional>
 #include <vector>
@@ -23,7 +24,11 @@ class LaneSpan {
   std::uint64_t tailOffset() const { return bytes_ - tail().bytes; }
 
   // Makes room in the list, so that `push` cannot fail after the driver has mapped.
-  void expect(std::size_t more) { extents_.reserve(extents_.size() + more); }
+  void expect(std::size_t more) {
+    const std::size_t wanted = extents_.size() + more;
+    // Twice as much each time: exactly enough would copy the whole list at every growth.
+    if (wanted > extents_.capacity()) extents_.reserve(std::max(wanted, 2 * extents_.capacity()));
+  }
   void push(const Extent& extent) {
     extents_.push_back(extent);
     bytes_ += extent.bytes;
