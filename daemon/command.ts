@@ -24,6 +24,11 @@ function parser(): Command {
     )
     .option('--config <file>', 'settings as TOML; the keys are these flags in camelCase')
     .option('--quiet', 'no banner', false)
+    .option(
+      '--until-stdin-ends',
+      'stop when standard input ends: for a daemon of one process',
+      false,
+    )
     .allowExcessArguments(false)
     .showHelpAfterError('kvspan serve --help lists the options')
     .exitOverride();
@@ -48,7 +53,9 @@ export async function main(argv: string[], hooks: Hooks = {}): Promise<number> {
     const { exitCode } = error as { exitCode?: number };
     return exitCode === 0 ? 0 : 2;
   }
-  const { quiet, ...overrides } = command.opts<Overrides & { quiet: boolean }>();
+  const { quiet, untilStdinEnds, ...overrides } = command.opts<
+    Overrides & { quiet: boolean; untilStdinEnds: boolean }
+  >();
   let daemon: RunningDaemon;
   try {
     daemon = await serve(overrides);
@@ -60,9 +67,18 @@ export async function main(argv: string[], hooks: Hooks = {}): Promise<number> {
     return error.exitCode;
   }
   const ended = runUntilSignal(daemon);
+  if (untilStdinEnds) stopWithStdin();
   if (!quiet) process.stdout.write(banner(daemon.info));
   hooks.ready?.(daemon.info.sockets.directory);
   return await ended;
+}
+
+/** Whoever holds the other end of the pipe may be killed: the kernel closes it even then. */
+function stopWithStdin(): void {
+  const stop = () => process.kill(process.pid, 'SIGTERM');
+  process.stdin.once('close', stop);
+  // Its end is seen only by who reads.
+  process.stdin.resume();
 }
 
 /** One screen that says what is served. */

@@ -75,9 +75,11 @@ export async function startDaemon(
     throw new KvspanError('DAEMON_UNAVAILABLE', 'the command line is not built: npm run build');
   const socketDirectory = await mkdtemp(join(tmpdir(), 'kvspan-demo-'));
   const args = [cli, 'serve', '--socket-directory', socketDirectory, '--backend', options.backend];
+  args.push('--until-stdin-ends');
   if (options.cudaLibrary) args.push('--cuda-library', options.cudaLibrary);
   const child = spawn(process.execPath, [...args, ...options.serveArguments], {
-    stdio: ['ignore', 'pipe', 'pipe'],
+    // Its input ends with this process, however that ends.
+    stdio: ['pipe', 'pipe', 'pipe'],
   });
   const output = keepOutput(child);
   const forget = endWithThisProcess(child, socketDirectory);
@@ -97,7 +99,10 @@ export async function startDaemon(
 
 const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
 
-/** However this process ends, short of SIGKILL, nothing of the daemon stays. Returns what undoes it. */
+/**
+ * However this process ends, short of SIGKILL, nothing of the daemon stays; after a SIGKILL a
+ * directory with a lock file does. Returns what undoes it.
+ */
 function endWithThisProcess(child: ChildProcess, socketDirectory: string): () => void {
   const clear = (): void => {
     child.kill('SIGKILL');

@@ -19,7 +19,8 @@ afterEach(async () => {
   await rm(directory, { recursive: true });
 });
 
-it.each(['SIGTERM', 'SIGINT', 'SIGHUP'] as const)('by %s', async signal => {
+/** A demo whose private daemon listens, under `directory`. */
+async function startDemo() {
   // Nobody answers in `none`, so that the daemon is a private one, under `directory`.
   const env = { ...process.env, TMPDIR: directory, KVSPAN_SOCKET_DIR: join(directory, 'none') };
   const demo = spawn(process.execPath, [childScript('client/cli/main'), 'demo'], {
@@ -33,7 +34,20 @@ it.each(['SIGTERM', 'SIGINT', 'SIGHUP'] as const)('by %s', async signal => {
     lock = join(directory, made ?? '', 'lock');
     return existsSync(join(directory, made ?? '', 'kvspan.sock'));
   });
-  const daemon = Number(await readFile(lock, 'utf8'));
+  return { demo, ended, daemon: Number(await readFile(lock, 'utf8')) };
+}
+
+it('by SIGKILL, but for a directory with its lock file', async () => {
+  const { demo, ended, daemon } = await startDemo();
+  demo.kill('SIGKILL');
+  expect(await ended).toEqual([null, 'SIGKILL']);
+  await until('the private daemon ends', () => !existsSync(`/proc/${daemon}`));
+  const [left] = await readdir(directory);
+  expect(await readdir(join(directory, left as string))).toEqual(['lock']);
+});
+
+it.each(['SIGTERM', 'SIGINT', 'SIGHUP'] as const)('by %s', async signal => {
+  const { demo, ended, daemon } = await startDemo();
   demo.kill(signal);
   expect(await ended).toEqual([null, signal]);
   await until('the private daemon ends', () => !existsSync(`/proc/${daemon}`));
