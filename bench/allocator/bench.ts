@@ -77,10 +77,12 @@ export async function runAllocatorBench(options: AllocatorBenchOptions): Promise
   const backend = backendOption(options.backend);
   const { cudaLibrary } = options;
   makeResultDirectory(options.out);
-  const onGpu = backend === 'cuda' || (backend === 'auto' && hasGpu(cudaLibrary));
+  // The private daemon reads the same variable.
+  const ordinal = Number(process.env['KVSPAN_ORDINAL'] ?? 0);
+  const onGpu = backend === 'cuda' || (backend === 'auto' && hasGpu(cudaLibrary, ordinal));
   const used: DeviceOptions = {
     backend: onGpu ? 'cuda' : 'host',
-    ordinal: 0,
+    ordinal: onGpu ? ordinal : 0,
     library: cudaLibrary,
   };
   const workload = workloadFor(used.backend, options.smoke);
@@ -141,10 +143,13 @@ function poolArguments(backend: 'host' | 'cuda', smoke: boolean): string[] {
   return backend === 'cuda' ? [] : ['--pool-bytes', '90%'];
 }
 
-function hasGpu(library: string | null): boolean {
+/** As the daemon would choose: a GPU whose memory is all in use is none. */
+function hasGpu(library: string | null, ordinal: number): boolean {
   try {
-    loadNative().openDevice({ backend: 'cuda', ordinal: 0, library }).close();
-    return true;
+    const device = loadNative().openDevice({ backend: 'cuda', ordinal, library });
+    const { freeBytes, granularityBytes } = device.describe();
+    device.close();
+    return freeBytes >= granularityBytes;
   } catch {
     return false;
   }

@@ -7,7 +7,7 @@ import { badField, KvspanError } from '../../proto/errors.js';
 import { defaultCudaLibrary } from '../../proto/paths.js';
 import { defaultDistribution } from '../trace/synthetic.js';
 import { parseGeometry, presets } from './geometry.js';
-import { faults } from './report.js';
+import { faults, rowsOf } from './report.js';
 import { type DemoOptions, runDemo } from './run.js';
 import { renderReport } from './table.js';
 
@@ -103,8 +103,10 @@ async function run(flags: Flags): Promise<number> {
   if (json !== undefined) await jsonFile(json, access(dirname(json), constants.W_OK));
   const report = await runDemo(options);
   process.stdout.write(`${renderReport(report)}\n`);
-  if (json !== undefined)
-    await jsonFile(json, writeFile(json, `${JSON.stringify(report, null, 2)}\n`));
+  if (json !== undefined) {
+    const result = { bench: 'demo', ...report, rows: rowsOf(report) };
+    await jsonFile(json, writeFile(json, `${JSON.stringify(result, null, 2)}\n`));
+  }
   return faults(report).length === 0 ? EXIT_GOOD : EXIT_FAULT;
 }
 

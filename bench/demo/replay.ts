@@ -1,6 +1,8 @@
 /** One session's replay of a trace: the cache, the engine over it, and what they say at the end. */
+import { join } from 'node:path';
 import { performance } from 'node:perf_hooks';
 import type { Session } from '../../client/typescript/index.js';
+import { commitOf } from '../report/results.js';
 import type { TraceRequest } from '../trace/types.js';
 import { Attention, ATTENTION_TOLERANCE } from './attention.js';
 import { Engine } from './engine.js';
@@ -88,6 +90,9 @@ function describeSession(session: Session, options: DemoOptions, maxTokens: numb
   return {
     backend: session.server.backend,
     device: session.server.device.name,
+    driver: session.server.device.driver,
+    commit: commitOf(join(import.meta.dirname, '..')),
+    date: new Date().toISOString(),
     geometry: {
       description: describeGeometry(geometry),
       tokenBytes: tokenBytes(geometry),

@@ -1,4 +1,8 @@
-/** What a run of the demo says: the form of `--json`. Sizes in bytes, times in microseconds. */
+/**
+ * What a run of the demo says: the form of `--json`, which has the benchmarks' `bench` and `rows` too.
+ * Sizes in bytes, times in microseconds.
+ */
+import type { Row } from '../report/results.js';
 import type { Outcome } from './cache.js';
 import type { HistogramBucket, LatencySummary } from './latency.js';
 import type { Leaks } from './leaks.js';
@@ -8,6 +12,10 @@ export interface DemoReport {
   readonly backend: string;
   /** The device's name. */
   readonly device: string;
+  readonly driver: string;
+  /** That the running code was built from. */
+  readonly commit: string;
+  readonly date: string;
   readonly geometry: {
     readonly description: string;
     /** K and V of one token in all layers. */
@@ -94,4 +102,37 @@ export function faults(report: DemoReport): string[] {
     found.push(`${leaks.extents} extents, ${leaks.bytes} bytes leaked`);
   if (leaks.fds > 0) found.push(`${leaks.fds} open files leaked`);
   return found;
+}
+
+/** The report's figures in the form that all benchmarks' results have. */
+export function rowsOf(report: DemoReport): Row[] {
+  const one = (name: string, variant: string, unit: Row['unit'], value: number): Row => ({
+    case: name,
+    variant,
+    unit,
+    median: value,
+    min: value,
+    max: value,
+    n: 1,
+  });
+  const { steps, memory, requests, attention, leaks } = report;
+  const mib = (bytes: number) => bytes / 2 ** 20;
+  return [
+    { ...one('step', 'p50', 'us', steps.p50Us), n: steps.count },
+    { ...one('step', 'p99', 'us', steps.p99Us), n: steps.count },
+    one(
+      'step',
+      "without a driver call on the caller's thread",
+      'share',
+      steps.withoutDriverCallShare,
+    ),
+    one('memory', 'live when most was live', 'MB', mib(memory.peakLiveBytes)),
+    one('memory', 'mapped behind it', 'MB', mib(memory.behindLiveBytes)),
+    one('memory', 'if in blocks of 16 tokens', 'MB', mib(memory.blocks16Bytes)),
+    one('memory', 'if every slot were preallocated', 'MB', mib(memory.preallocatedBytes)),
+    one('requests', 'completed', 'count', requests.completed),
+    one('tokens', 'read back wrong', 'count', report.mismatches),
+    one('attention', 'largest relative error', 'share', attention.maxRelativeError),
+    one('leaks', 'bytes', 'count', leaks.bytes),
+  ];
 }

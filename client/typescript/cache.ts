@@ -21,6 +21,8 @@ export interface CacheOwner {
   readonly pageBytes: bigint;
   readonly grantWaitMs: number;
   readonly connected: boolean;
+  /** Grants asked for by anybody of the session and not settled. */
+  readonly grantsInFlight: number;
   /** Resolves once the memory is in the magazine. */
   fetch(wish: GrantWish): Promise<void>;
   /** For a step's refill, which outlives the step that began it. */
@@ -76,6 +78,7 @@ export class SessionCache implements Cache {
       hurry: () => {
         if (!this.closed) this.#native.hurry();
       },
+      alone: () => this.#owner.grantsInFlight === 1 && !this.#stepper.allocating,
       ask: (counts, signal) => {
         const waitMs = Math.max(0, deadline - now());
         // All or nothing: a part of a prompt's memory would help nobody, and others lack it.

@@ -69,6 +69,8 @@ export interface Looking {
   attempt(patienceMs: number): Promise<Attempt>;
   /** Ends the wait of an attempt. */
   hurry(): void;
+  /** Nobody else waits for memory: what arrives next is this allocation's own. */
+  alone(): boolean;
   ask(need: readonly number[], signal: AbortSignal): Promise<void>;
 }
 
@@ -78,7 +80,8 @@ export interface Looking {
  * find missing, if that is known; it is then not made.
  *
  * While a grant is on its way the attempt waits in the native core, on the thread that its arrival
- * wakes, so that the memory is mapped before this side has even heard of it.
+ * wakes, so that the memory is mapped before this side has even heard of it. Only one that is alone
+ * does so: it would take what comes first, and others would find their own grants taken.
  */
 export async function allocateWith(
   looking: Looking,
@@ -87,24 +90,25 @@ export async function allocateWith(
   const done = new AbortController();
   let grant: Promise<'came'> | null = null;
   try {
-    for (let need = knownNeed; ; ) {
-      const started = now();
-      if (need === null) {
-        const looked = await looking.attempt(grant === null ? 0 : LOOK_AGAIN_MS);
-        if (looked.slot >= 0) return looked.slot;
-        need = looked.need;
-      }
+    for (let need = knownNeed; ; need = null) {
+      const looked = need === null ? await looking.attempt(0) : { slot: -1, need };
+      if (looked.slot >= 0) return looked.slot;
       if (grant === null) {
-        grant = looking.ask(atLeastOne(need), done.signal).then(() => 'came');
+        grant = looking.ask(atLeastOne(looked.need), done.signal).then(() => 'came');
         // It may fail while an attempt waits for it: that ends then, and the failure is seen below.
-        grant.catch(() => looking.hurry());
-      } else {
-        // An attempt that somebody hurried has waited for less than its time.
-        const restMs = Math.max(0, LOOK_AGAIN_MS - (now() - started));
-        const came = await Promise.race([grant, pause(restMs, done.signal)]);
-        if (came === 'came') grant = null;
+        grant.catch(() => {
+          if (!done.signal.aborted) looking.hurry();
+        });
       }
-      need = null;
+      const since = now();
+      if (looking.alone()) {
+        const { slot } = await looking.attempt(LOOK_AGAIN_MS);
+        if (slot >= 0) return slot;
+      }
+      // An attempt that somebody hurried has waited for less than its time.
+      const restMs = Math.max(0, LOOK_AGAIN_MS - (now() - since));
+      const came = await Promise.race([grant, pause(restMs, done.signal)]);
+      if (came === 'came') grant = null;
     }
   } finally {
     done.abort();

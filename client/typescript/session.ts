@@ -236,6 +236,10 @@ export class ClientSession implements Session, CacheOwner {
     return this.close();
   }
 
+  get grantsInFlight(): number {
+    return this.#grants.counts().inFlight;
+  }
+
   fetch(wish: GrantWish): Promise<void> {
     return this.#untilMet(wish, (link, timed, limitMs) => this.#grants.fetch(link, timed, limitMs));
   }

@@ -76,6 +76,11 @@ export class Stepper {
     return this.#shortage;
   }
 
+  /** An allocation looks for memory on another thread. */
+  get allocating(): boolean {
+    return this.#allocations > 0;
+  }
+
   /** An allocation goes on on another thread: slots may become live before this side hears of it. */
   allocationBegins(): void {
     this.#allocations++;

@@ -115,6 +115,7 @@ void SessionCore::disconnect() {
 
 void SessionCore::close(const std::vector<std::shared_ptr<CacheCore>>& open) {
   if (ended_) return;
+  for (const auto& cache : open) cache->cache->hurry();
   for (const auto& cache : open) {
     cache->strand.drain();
     cache->readers.waitIdle();

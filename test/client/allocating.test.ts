@@ -7,7 +7,7 @@ const SHORT: Attempt = { slot: -1, need: [1] };
 const FOUND: Attempt = { slot: 3, need: [] };
 
 /** Attempts and grants whose ends the test tells; a hurried attempt ends with `onHurry`. */
-function scene(onHurry: Attempt = SHORT) {
+function scene(onHurry: Attempt = SHORT, alone = true) {
   const attempts: { readonly patienceMs: number; readonly end: Deferred<Attempt> }[] = [];
   const grants: { readonly need: readonly number[]; readonly end: Deferred<void> }[] = [];
   const signals: AbortSignal[] = [];
@@ -18,6 +18,7 @@ function scene(onHurry: Attempt = SHORT) {
       return end.promise;
     },
     hurry: () => attempts.at(-1)?.end.resolve(onHurry),
+    alone: () => alone,
     ask: (need, signal) => {
       const end = deferred<void>();
       grants.push({ need, end });
@@ -75,10 +76,23 @@ describe('an allocation', () => {
     grants[0]?.end.resolve();
     attempts[0]?.end.resolve(SHORT);
     await turn();
+    expect(attempts[1]?.patienceMs).toBe(0);
     attempts[1]?.end.resolve({ slot: -1, need: [4] });
     await turn();
     expect(grants.map(({ need }) => need)).toEqual([[2], [4]]);
     attempts[2]?.end.resolve(FOUND);
+    expect(await slot).toBe(3);
+  });
+
+  it('beside others that wait looks only when its own grant has come', async () => {
+    const { looking, attempts, grants } = scene(SHORT, false);
+    const slot = allocateWith(looking, [2]);
+    await turn();
+    expect(attempts).toHaveLength(0);
+    grants[0]?.end.resolve();
+    await turn();
+    expect(attempts.map(({ patienceMs }) => patienceMs)).toEqual([0]);
+    attempts[0]?.end.resolve(FOUND);
     expect(await slot).toBe(3);
   });
 

@@ -165,6 +165,19 @@ KV_CONTRACT("a copy that leaves the mapped range is refused and writes nothing")
   KV_CHECK_EQ(rig.get(base + 2 * page), ~std::uint64_t{0});
 }
 
+KV_CONTRACT("a pitched copy passes over memory that may not be touched") {
+  const auto page = rig.page();
+  const auto base = rig.reserve(3);
+  rig.map(base, rig.create(1), 1, Access::ReadWrite);
+  rig.device().map(base + page, rig.create(1), page);  // no access
+  rig.map(base + 2 * page, rig.create(1), 1, Access::ReadWrite);
+  const std::uint64_t in[2] = {3, 4};
+  std::uint64_t out[2] = {};
+  rig.device().copyIn(base, 2 * page, in, kWord, kWord, 2);
+  rig.device().copyOut(out, kWord, base, 2 * page, kWord, 2);
+  KV_CHECK(out[0] == 3 && out[1] == 4);
+}
+
 KV_CONTRACT("a copy of nothing does nothing, wherever") {
   std::uint64_t word = 5;
   rig.device().copyOut(&word, kWord, rig.reserve(1), kWord, 0, 1);

@@ -70,6 +70,30 @@ KV_TEST("awaiting: hurrying ends every wait, also one that has been asked for an
   KV_CHECK(secondsOf([&] { cache->allocateAwaiting(40, kLong, before); }) < kSoonSeconds);
 }
 
+KV_TEST("awaiting: one that is hurried looks once more, whatever came first") {
+  for (int round = 0; round < 20; ++round) {
+    Rig rig;
+    const auto cache = rig.cache(plan(), kNoLookahead);
+    auto waiting = waitFor(cache);
+    if (round % 2 == 0) std::this_thread::sleep_for(milliseconds(2));
+    rig.add({1, 2});
+    cache->hurry();
+    KV_CHECK(waiting.get().slot >= 0);
+  }
+}
+
+KV_TEST("awaiting: a slot freed before the hurry serves it") {
+  Rig rig;
+  rig.add({2, 1});
+  const auto cache = rig.cache(plan(), kNoLookahead);
+  const auto first = static_cast<std::uint32_t>(cache->allocate(40).slot);
+  auto waiting = waitFor(cache);
+  std::this_thread::sleep_for(milliseconds(5));
+  cache->free(first, false, 0);
+  cache->hurry();
+  KV_CHECK(waiting.get().slot >= 0);
+}
+
 KV_TEST("awaiting: a hurried allocation still takes what is there") {
   Rig rig;
   rig.add({2, 1});

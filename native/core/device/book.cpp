@@ -191,14 +191,19 @@ void Book::endUnmap(Range range, bool succeeded) {
   }
 }
 
-void Book::checkRow(const char* call, Range row, Access needed) const {
-  auto it = mappings_.upper_bound(row.at);
+Address Book::reachOf(Range range, Access needed) const {
+  auto it = mappings_.upper_bound(range.at);
   if (it != mappings_.begin()) --it;
-  Address reached = row.at;
-  for (; it != mappings_.end() && it->first <= reached && reached < row.at + row.bytes; ++it) {
+  Address reached = range.at;
+  for (; it != mappings_.end() && it->first <= reached && reached < range.at + range.bytes; ++it) {
     if (reached - it->first >= it->second.bytes || !allows(it->second.access, needed)) break;
     reached = it->first + it->second.bytes;
   }
+  return reached;
+}
+
+void Book::checkRow(const char* call, Range row, Access needed) const {
+  const Address reached = reachOf(row, needed);
   if (reached < row.at + row.bytes) {
     refuse(call, show(row) + " is not mapped " +
                      (needed == Access::Read ? "readable" : "writable") + " at " + hex(reached));
@@ -220,16 +225,9 @@ void Book::checkCopy(const char* call, Address at, std::uint64_t pitch, std::uin
   for (std::uint64_t row = 0; row < rows; ++row) checkRow(call, {at + row * pitch, width}, needed);
 }
 
-bool Book::gapless(Range range) const {
+bool Book::gapless(Range range, Access needed) const {
   const std::lock_guard lock(mutex_);
-  auto it = mappings_.upper_bound(range.at);
-  if (it == mappings_.begin()) return false;
-  --it;
-  Address reached = range.at;
-  for (; it != mappings_.end() && it->first <= reached && reached < range.at + range.bytes; ++it) {
-    reached = it->first + it->second.bytes;
-  }
-  return reached >= range.at + range.bytes;
+  return reachOf(range, needed) >= range.at + range.bytes;
 }
 
 std::vector<Range> Book::mappings() const {

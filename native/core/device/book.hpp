@@ -63,8 +63,8 @@ class Book {
   // Each of `rows` rows of `width` bytes, `pitch` apart, lies in mappings that allow it.
   void checkCopy(const char* call, Address at, std::uint64_t pitch, std::uint64_t width,
                  std::uint64_t rows, Access needed) const;
-  // Mapped from the first byte to the last.
-  bool gapless(Range range) const;
+  // Mapped, with this access, from the first byte to the last.
+  bool gapless(Range range, Access needed) const;
 
   // What is left, for a device that is closed.
   std::vector<Range> mappings() const;
@@ -89,6 +89,8 @@ class Book {
   // The whole mappings that make up the range without a gap.
   std::pair<Mappings::iterator, Mappings::iterator> wholeMappings(const char* call, Range range);
   void setBusy(const char* call, Range range);
+  // The first address from which the range is not mapped so; its end if it all is.
+  Address reachOf(Range range, Access needed) const;
   void checkRow(const char* call, Range row, Access needed) const;
 
   const std::uint64_t granularity_;

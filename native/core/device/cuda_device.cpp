@@ -148,18 +148,19 @@ CudaDevice::CudaDevice(int ordinal, const std::string& library, bool ownerOnly)
   }
 }
 
-// While no exported descriptor is open anywhere, each export, and each close of the last one, costs
-// 0.7 ms instead of 0.03 (docs/measured.md): the driver sets something up for the first and takes
+// While no exported descriptor is open anywhere, the next export costs 0.7 ms instead of 0.03, and so
+// does the close of the last one (docs/measured.md): the driver sets something up for the first and takes
 // it down with the last. The owner keeps one, of a page that costs the GPU 2 MiB, and so spares
 // itself and all who import from it. Without it all works, only slower.
 void CudaDevice::keepExporting() {
+  Handle page = 0;
   try {
-    const Handle page = create(granularity_);
+    page = create(granularity_);
     exporting_ = exportHandle(page);
-    release(page);
   } catch (const Error&) {
-    // The GPU may be full.
+    // The GPU, or the table of open files, may be full.
   }
+  if (page != 0) release(page);
 }
 
 CudaDevice::~CudaDevice() {
@@ -307,12 +308,12 @@ std::unique_ptr<Fence> CudaDevice::fence(Stream stream) {
   return std::make_unique<CudaFence>(context_, stream);
 }
 
-// The driver takes a pitched copy only where all between its first byte and its last is mapped, also
-// what lies between the rows, and only up to a largest pitch.
+// The driver takes a pitched copy only where all between its first byte and its last is mapped (and,
+// which was not measured, may be touched), also between the rows; and only up to a largest pitch.
 bool CudaDevice::mustGoByRows(Address at, std::uint64_t pitch, std::uint64_t otherPitch,
-                              std::uint64_t width, std::uint64_t rows) const {
+                              std::uint64_t width, std::uint64_t rows, Access needed) const {
   if (pitch > kPitchMax || otherPitch > kPitchMax) return true;
-  return !book_.gapless({at, (rows - 1) * pitch + width});
+  return !book_.gapless({at, (rows - 1) * pitch + width}, needed);
 }
 
 void CudaDevice::copyIn(Address to, std::uint64_t toPitch, const void* from,
@@ -325,7 +326,7 @@ void CudaDevice::copyIn(Address to, std::uint64_t toPitch, const void* from,
     return copyAndWait(api_, copies(), "cuMemcpyHtoDAsync", bytes,
                        [&] { return api_.cuMemcpyHtoDAsync(to, from, bytes, copies_); });
   }
-  if (mustGoByRows(to, toPitch, fromPitch, width, rows)) {
+  if (mustGoByRows(to, toPitch, fromPitch, width, rows, Access::ReadWrite)) {
     for (std::uint64_t row = 0; row < rows; ++row) {
       copyIn(to + row * toPitch, width, static_cast<const char*>(from) + row * fromPitch, width,
              width, 1);
@@ -355,7 +356,7 @@ void CudaDevice::copyOut(void* to, std::uint64_t toPitch, Address from, std::uin
     return copyAndWait(api_, copies(), "cuMemcpyDtoHAsync", bytes,
                        [&] { return api_.cuMemcpyDtoHAsync(to, from, bytes, copies_); });
   }
-  if (mustGoByRows(from, fromPitch, toPitch, width, rows)) {
+  if (mustGoByRows(from, fromPitch, toPitch, width, rows, Access::Read)) {
     for (std::uint64_t row = 0; row < rows; ++row) {
       copyOut(static_cast<char*>(to) + row * toPitch, width, from + row * fromPitch, width, width,
               1);

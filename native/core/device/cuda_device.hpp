@@ -96,7 +96,7 @@ class CudaDevice final : public Device {
   void keepExporting();
   cuda::CUstream copies();
   bool mustGoByRows(Address at, std::uint64_t pitch, std::uint64_t otherPitch, std::uint64_t width,
-                    std::uint64_t rows) const;
+                    std::uint64_t rows, Access needed) const;
 
   const cuda::Api& api_;
   const int ordinal_;

@@ -11,7 +11,8 @@
 //
 // Everything else (tracing, fault injection, counting) is a decorator of this interface.
 // Every call may be made from any thread. Failures throw `Error` with DeviceExhausted (no memory)
-// or DeviceFailed / InvalidArgument and name the call.
+// or DeviceFailed / InvalidArgument and name the call; the first call of an owner that needs a
+// context (DeviceOptions::ownerOnly) may throw DeviceUnavailable.
 #pragma once
 
 #include <cstdint>

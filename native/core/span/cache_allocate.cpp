@@ -63,11 +63,12 @@ AllocateReport SpanCache::allocateAwaiting(std::uint32_t tokens,
                                            std::uint64_t hurries) {
   ExtentStore& store = core_->store();
   const auto until = std::chrono::steady_clock::now() + patience;
-  for (;;) {
+  for (bool last = patience.count() == 0;;) {
     // Read before the look: what arrives during it is seen by the next.
     const std::uint64_t seen = store.addedCount();
     const AllocateReport report = allocateUnannounced(tokens);
-    if (report.slot >= 0 || !store.awaitAdded(seen, hurries, until)) return report;
+    if (report.slot >= 0 || last) return report;
+    last = !store.awaitAdded(seen, hurries, until);
   }
 }
 

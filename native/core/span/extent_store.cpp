@@ -59,7 +59,7 @@ bool ExtentStore::awaitAdded(std::uint64_t seen, std::uint64_t interrupts,
   std::unique_lock lock(mutex_);
   const auto over = [&] { return closed_ || interrupts_ != interrupts; };
   arrived_.wait_until(lock, until, [&] { return over() || added_ != seen; });
-  return added_ != seen && !over();
+  return !over() && std::chrono::steady_clock::now() < until;
 }
 
 void ExtentStore::interrupt() {

@@ -34,7 +34,8 @@ class ExtentStore {
   ExtentStore(std::shared_ptr<Device> device, Returned returned);
 
   // Blocks until extents have been added since `seen` was read from addedCount, the store is closed,
-  // somebody interrupts (since `interrupts` was read), or the time is up. True: look again.
+  // somebody interrupts (since `interrupts` was read), or the time is up. False: the last three, and
+  // waiting again is of no use.
   bool awaitAdded(std::uint64_t seen, std::uint64_t interrupts,
                   std::chrono::steady_clock::time_point until);
   // Ends every awaitAdded under way.

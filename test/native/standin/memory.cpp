@@ -237,7 +237,8 @@ STANDIN_API cuMemUnmap(unsigned long long at, std::size_t bytes) {
   if (const int result = needNoCapture()) return result;
   const std::lock_guard lock(state().mutex);
   // As the real driver: where nothing is mapped there is nothing to object to.
-  if (aligned(at) && reserved(at, bytes) && !overlapsMapping(at, bytes)) return Success;
+  const bool sane = aligned(at) && bytes != 0 && reserved(at, bytes);
+  if (sane && !overlapsMapping(at, bytes)) return Success;
   if (!tiled(at, bytes)) return InvalidValue;
   if (!block(at, bytes)) return OutOfMemory;
   auto& mappings = state().mappings;
