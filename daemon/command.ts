@@ -75,8 +75,7 @@ export async function main(argv: string[], hooks: Hooks = {}): Promise<number> {
 
 /** Whoever holds the other end of the pipe may be killed: the kernel closes it even then. */
 function stopWithStdin(): void {
-  const stop = () => process.kill(process.pid, 'SIGTERM');
-  process.stdin.once('close', stop);
+  process.stdin.once('close', () => process.kill(process.pid, 'SIGTERM'));
   // Its end is seen only by who reads.
   process.stdin.resume();
 }

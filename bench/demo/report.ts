@@ -104,19 +104,21 @@ export function faults(report: DemoReport): string[] {
   return found;
 }
 
+const mib = (bytes: number) => bytes / 2 ** 20;
+
+const one = (name: string, variant: string, unit: Row['unit'], value: number): Row => ({
+  case: name,
+  variant,
+  unit,
+  median: value,
+  min: value,
+  max: value,
+  n: 1,
+});
+
 /** The report's figures in the form that all benchmarks' results have. */
 export function rowsOf(report: DemoReport): Row[] {
-  const one = (name: string, variant: string, unit: Row['unit'], value: number): Row => ({
-    case: name,
-    variant,
-    unit,
-    median: value,
-    min: value,
-    max: value,
-    n: 1,
-  });
   const { steps, memory, requests, attention, leaks } = report;
-  const mib = (bytes: number) => bytes / 2 ** 20;
   return [
     { ...one('step', 'p50', 'us', steps.p50Us), n: steps.count },
     { ...one('step', 'p99', 'us', steps.p99Us), n: steps.count },
