@@ -99,10 +99,11 @@ struct DecodeParams {
   std::int32_t kvHeads;
 };
 
-// A tile of queries that one thread block computes.
+// A tile of query rows that one thread block computes for one KV head. Row i of a request is query
+// i / group and head i % group of the KV head's group of query heads: so short chunks fill a tile.
 struct PrefillTile {
   std::int32_t request;
-  std::int32_t firstQuery;  // of the request's queries
+  std::int32_t firstRow;  // of the request's queries * group rows
 };
 
 // New queries over existing context, causal: query i of request r, of n = queryStarts[r + 1] -
