@@ -1,11 +1,10 @@
 // Append: new rows of K and V to where the layout has them. A block takes one new row, all its heads.
 #pragma once
 
+#include "../decode_shape.hpp"
 #include "kv_address.cuh"
 
 namespace kvspan::attention {
-
-inline constexpr int kAppendThreads = 128;
 
 // The request that has `row`: the last one whose rows begin at or before it.
 __device__ __forceinline__ int requestOf(const std::int32_t* starts, int requests, int row) {

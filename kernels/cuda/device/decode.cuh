@@ -29,7 +29,7 @@ __device__ __forceinline__ void decodeItem(const DecodeParams& params, const Dec
   state.clear();
   for (int token = item.begin + (threadIdx.x / 32) * Shape::kTileTokens; token < item.end;
        token += Shape::kWarps * Shape::kTileTokens) {
-    waitCopies<Shape::kStages - 2>();
+    waitForCopies<Shape::kStages - 2>();
     __syncwarp();
     // The stage that was computed last is free: the copies of the next tile go there.
     loader.load(stage == 0 ? Shape::kStages - 1 : stage - 1);
@@ -67,7 +67,7 @@ __device__ __forceinline__ void decode(const DecodeParams& params) {
     const DecodeItem item = readItem(params.plan.items, index);
     decodeItem<Element, HeadDim, Rows>(params, item, loader, ring, stage, scratch);
   }
-  waitCopies<0>();
+  waitForCopies<0>();
 }
 
 }  // namespace kvspan::attention

@@ -1,22 +1,13 @@
 // The copies of a decode warp: tile after tile of K and V into its ring in shared memory.
 #pragma once
 
+#include "../decode_shape.hpp"
 #include "kv_address.cuh"
-#include "ptx.cuh"
+#include "mma.cuh"
 
 namespace kvspan::attention {
 
-template <int HeadDim>
-struct DecodeShape {
-  static constexpr int kWarps = 4;
-  static constexpr int kThreads = kWarps * 32;
-  static constexpr int kTileTokens = 16;
-  static constexpr int kRowBytes = HeadDim * 2;
-  static constexpr int kHalfBytes = kTileTokens * kRowBytes;  // K or V of a tile
-  static constexpr int kStages = HeadDim == 64 ? 6 : HeadDim == 128 ? 3 : 2;
-  static constexpr int kBlocksPerMultiprocessor = HeadDim == 256 ? 1 : 2;
-  static constexpr int kRingBytes = kWarps * kStages * 2 * kHalfBytes;
-};
+inline constexpr unsigned kFullWarp = 0xffffffffu;
 
 // Where 16 bytes of a row lie in a tile: rows are shifted against each other so that a matrix load,
 // which reads the same piece of 8 rows, finds them in different banks.
@@ -106,8 +97,8 @@ class DecodeLoader {
       }
       const int bytes = token_ + row < end_ ? 16 : 0;
       const std::uint32_t at = to + tileOffset<HeadDim>(row, chunk);
-      copyAsync16(at, k + kRow, bytes);
-      copyAsync16(at + Shape::kHalfBytes, v + vRow, bytes);
+      copyAsync(at, k + kRow, bytes);
+      copyAsync(at + Shape::kHalfBytes, v + vRow, bytes);
       kRow += kRowsAtOnce * params_.kv.k.tokenStride;
       vRow += kRowsAtOnce * params_.kv.v.tokenStride;
     }

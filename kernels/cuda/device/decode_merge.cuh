@@ -5,18 +5,10 @@
 
 namespace kvspan::attention {
 
-template <int HeadDim, int Rows>
-struct DecodeScratch {
-  float weighted[Rows][HeadDim];
-  float reference[DecodeShape<HeadDim>::kWarps][Rows];
-  float sum[DecodeShape<HeadDim>::kWarps][Rows];
-  int last;
-};
-
 // A part in the workspace: [rows][headDim + 2], the two being reference and sum.
 template <int HeadDim, int Rows>
 __device__ __forceinline__ float* partAt(const DecodeParams& params, int part) {
-  return params.plan.partials + static_cast<std::int64_t>(part) * (Rows * (HeadDim + 2));
+  return params.plan.partials + part * decodePartFloats(HeadDim, Rows);
 }
 
 template <int Rows, typename Scratch>
@@ -94,7 +86,7 @@ __device__ __forceinline__ void writePair(const DecodeParams& params, const Deco
       item.kvHead * (params.queryHeads / params.kvHeads) + item.firstRow + row;
   auto* const to = static_cast<std::uint16_t*>(params.out.base) +
                    item.request * params.out.rowStride + head * params.out.headStride + dim;
-  *reinterpret_cast<std::uint32_t*>(to) = pack<Element>(a * inverse, b * inverse);
+  *reinterpret_cast<std::uint32_t*>(to) = Arithmetic<Element>::pack(a * inverse, b * inverse);
 }
 
 template <typename Element, int HeadDim, int Rows>

@@ -2,8 +2,15 @@
 #pragma once
 
 #include "decode_loader.cuh"
+#include "scores.cuh"
 
 namespace kvspan::attention {
+
+__device__ __forceinline__ std::uint32_t transposeMatrix(std::uint32_t from) {
+  std::uint32_t to;
+  asm("movmatrix.sync.aligned.m8n8.trans.b16 %0, %1;\n" : "=r"(to) : "r"(from));
+  return to;
+}
 
 // The 16 bit heads x dims of a unit's queries as the second operand of the scores' product.
 template <int HeadDim, int Rows>
@@ -50,11 +57,10 @@ __device__ __forceinline__ void multiplyKeys(const DecodeQueries<HeadDim, Rows>&
   }
 #pragma unroll
   for (int step = 0; step < HeadDim / 16; ++step) {
-    std::uint32_t k[4];
-    loadMatrices(k, keys + tileOffset<HeadDim>(row, 2 * step + lane / 16));
+    const Fragment k = loadMatrix(keys + tileOffset<HeadDim>(row, 2 * step + lane / 16));
 #pragma unroll
     for (int g = 0; g < Rows / 8; ++g) {
-      multiplyAdd<Element>(step % 2 ? odd[g] : scores[g], k, queries.words[g][step][0],
+      Arithmetic<Element>::mma(step % 2 ? odd[g] : scores[g], k, queries.words[g][step][0],
                            queries.words[g][step][1]);
     }
   }
@@ -193,16 +199,15 @@ struct DecodeState {
         p[j] = exp2Fast(scores[g][j] - reference[g][j % 2]);
         sum[g][j % 2] += p[j];
       }
-      weights[g][0] = transposeMatrix(pack<Element>(p[0], p[1]));
-      weights[g][1] = transposeMatrix(pack<Element>(p[2], p[3]));
+      weights[g][0] = transposeMatrix(Arithmetic<Element>::pack(p[0], p[1]));
+      weights[g][1] = transposeMatrix(Arithmetic<Element>::pack(p[2], p[3]));
     }
 #pragma unroll
     for (int step = 0; step < kSteps; ++step) {
-      std::uint32_t v[4];
-      loadMatricesTransposed(v, values + tileOffset<HeadDim>(row, 2 * step + chunk));
+      const Fragment v = loadMatrixTransposed(values + tileOffset<HeadDim>(row, 2 * step + chunk));
 #pragma unroll
       for (int g = 0; g < kGroups; ++g) {
-        multiplyAdd<Element>(weighted[step][g], v, weights[g][0], weights[g][1]);
+        Arithmetic<Element>::mma(weighted[step][g], v, weights[g][0], weights[g][1]);
       }
     }
   }

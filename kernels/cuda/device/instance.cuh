@@ -2,7 +2,7 @@
 // dimension, which come from the command line: -DKVSPAN_DTYPE_BF16 or _FP16, -DKVSPAN_HEAD_DIM=128.
 #pragma once
 
-#include "ptx.cuh"
+#include "mma.cuh"
 
 #define KVSPAN_JOIN2(a, b) a##b
 #define KVSPAN_JOIN(a, b) KVSPAN_JOIN2(a, b)
