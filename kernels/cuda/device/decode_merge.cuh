@@ -5,10 +5,10 @@
 
 namespace kvspan::attention {
 
-// A part in the workspace: [rows][headDim + 2], the two being reference and sum.
+// A part in the workspace (decodePartFloats): [rows][headDim + 2], the two being reference and sum.
 template <int HeadDim, int Rows>
 __device__ __forceinline__ float* partAt(const DecodeParams& params, int part) {
-  return params.plan.partials + part * decodePartFloats(HeadDim, Rows);
+  return params.plan.partials + std::int64_t{part} * (Rows * (HeadDim + 2));
 }
 
 template <int Rows, typename Scratch>
