@@ -470,7 +470,10 @@ export interface TimeOptions {
   readonly stream: bigint;
   readonly warmups: number;
   readonly runs: number;
-  /** Overwrites this buffer before each run, outside its time, so that L2 holds nothing of use. */
+  /**
+   * Reads this buffer before each run, outside its time, so that L2 holds nothing of use: a few times
+   * larger than L2. Not written, since dirty lines would be written back within the run's time.
+   */
   readonly flush: { readonly address: bigint; readonly bytes: bigint } | null;
 }
 

@@ -76,7 +76,8 @@ struct DecodeItem {
   std::int32_t part;       // -1: the whole unit; else where its partial result lies
   std::int32_t firstBlock; // of a split unit: the block that has its first part, and its counter
   std::int32_t parts;      // of the unit; 1 if whole
-  std::int32_t padding[3];
+  std::int32_t blockStep;  // from the block of a part to that of the next
+  std::int32_t padding[2];
 };
 
 // What the plan leaves on the device. Sizes depend on the capacity alone (plan.hpp), so that a

@@ -5,11 +5,21 @@
 
 namespace kvspan::attention {
 
-// A part in the workspace (decodePartFloats): [rows][headDim + 2], the two being reference and sum.
+// A part in the workspace (decodePartFloats): the weighted sums of all rows, then each row's
+// reference and sum.
 template <int HeadDim, int Rows>
-__device__ __forceinline__ float* partAt(const DecodeParams& params, int part) {
-  return params.plan.partials + std::int64_t{part} * (Rows * (HeadDim + 2));
-}
+struct DecodePart {
+  float* base;
+
+  __device__ __forceinline__ DecodePart(const DecodeParams& params, int part)
+      : base(params.plan.partials + std::int64_t{part} * (Rows * (HeadDim + 2))) {}
+  __device__ __forceinline__ float2* weighted(int row, int dim) const {
+    return reinterpret_cast<float2*>(base + row * HeadDim + dim);
+  }
+  __device__ __forceinline__ float2* totals(int row) const {
+    return reinterpret_cast<float2*>(base + Rows * HeadDim + row * 2);
+  }
+};
 
 template <int Rows, typename Scratch>
 __device__ __forceinline__ float highestReference(const Scratch& scratch, int row) {
@@ -104,16 +114,15 @@ __device__ __forceinline__ void writeResult(const DecodeParams& params, const De
 template <int HeadDim, int Rows>
 __device__ __forceinline__ void writePart(const DecodeParams& params, const DecodeItem& item,
                                           int rows, const DecodeScratch<HeadDim, Rows>& scratch) {
-  float* const part = partAt<HeadDim, Rows>(params, item.part);
+  const DecodePart<HeadDim, Rows> part(params, item.part);
   for (int i = threadIdx.x * 2; i < rows * HeadDim; i += DecodeShape<HeadDim>::kThreads * 2) {
     const int row = i / HeadDim;
     const int dim = i % HeadDim;
-    float2* const to = reinterpret_cast<float2*>(part + row * (HeadDim + 2) + dim);
-    __stcg(to, make_float2(scratch.weighted[row][dim], scratch.weighted[row][dim + 1]));
+    __stcg(part.weighted(row, dim),
+           make_float2(scratch.weighted[row][dim], scratch.weighted[row][dim + 1]));
     if (dim != 0) continue;
     const float highest = highestReference<Rows>(scratch, row);
-    __stcg(reinterpret_cast<float2*>(part + row * (HeadDim + 2) + HeadDim),
-           make_float2(highest, totalSum(scratch, row, highest)));
+    __stcg(part.totals(row), make_float2(highest, totalSum(scratch, row, highest)));
   }
 }
 
@@ -134,33 +143,65 @@ __device__ __forceinline__ bool arriveLast(const DecodeParams& params, const Dec
 
 // The first part of a unit is the last item of its block, every other one the first of its own.
 __device__ __forceinline__ int partIndex(const DecodeItem& item, int i) {
-  return i == 0 ? 2 * item.firstBlock + 1 : 2 * (item.firstBlock + i);
+  return i == 0 ? 2 * item.firstBlock + 1 : 2 * (item.firstBlock + i * item.blockStep);
+}
+
+// One row of all parts, by one warp. The parts come from L2, so many of them are asked for at once.
+template <typename Element, int HeadDim, int Rows>
+__device__ __forceinline__ void reduceRow(const DecodeParams& params, const DecodeItem& item,
+                                          int row) {
+  constexpr int kPairs = HeadDim / 64;
+  constexpr int kAtOnce = 8;
+  const int lane = threadIdx.x % 32;
+  float highest = DecodeState<Element, HeadDim, Rows>::kNothing;
+  float total = 0.0f;
+  float2 weighted[kPairs] = {};
+  for (int first = 0; first < item.parts; first += kAtOnce) {
+    float2 totals[kAtOnce];
+    float2 values[kAtOnce][kPairs];
+#pragma unroll
+    for (int i = 0; i < kAtOnce; ++i) {
+      // Past the last part: that one again, without weight.
+      const DecodePart<HeadDim, Rows> part(params, partIndex(item, min(first + i, item.parts - 1)));
+      totals[i] = __ldcg(part.totals(row));
+#pragma unroll
+      for (int pair = 0; pair < kPairs; ++pair) {
+        values[i][pair] = __ldcg(part.weighted(row, pair * 64 + lane * 2));
+      }
+    }
+    const float before = highest;
+#pragma unroll
+    for (int i = 0; i < kAtOnce; ++i) highest = fmaxf(highest, totals[i].x);
+    const float keep = exp2Fast(before - highest);
+    total *= keep;
+#pragma unroll
+    for (int pair = 0; pair < kPairs; ++pair) {
+      weighted[pair].x *= keep;
+      weighted[pair].y *= keep;
+    }
+#pragma unroll
+    for (int i = 0; i < kAtOnce; ++i) {
+      const float take = first + i < item.parts ? exp2Fast(totals[i].x - highest) : 0.0f;
+      total += totals[i].y * take;
+#pragma unroll
+      for (int pair = 0; pair < kPairs; ++pair) {
+        weighted[pair].x += values[i][pair].x * take;
+        weighted[pair].y += values[i][pair].y * take;
+      }
+    }
+  }
+#pragma unroll
+  for (int pair = 0; pair < kPairs; ++pair) {
+    writePair<Element>(params, item, row, pair * 64 + lane * 2, weighted[pair].x, weighted[pair].y,
+                       total);
+  }
 }
 
 template <typename Element, int HeadDim, int Rows>
 __device__ __forceinline__ void reduceParts(const DecodeParams& params, const DecodeItem& item,
                                             int rows) {
-  for (int i = threadIdx.x * 2; i < rows * HeadDim; i += DecodeShape<HeadDim>::kThreads * 2) {
-    const int row = i / HeadDim;
-    const int dim = i % HeadDim;
-    float highest = DecodeState<Element, HeadDim, Rows>::kNothing;
-    float total = 0.0f;
-    float2 weighted = make_float2(0.0f, 0.0f);
-#pragma unroll 4
-    for (int p = 0; p < item.parts; ++p) {
-      const float* const from =
-          partAt<HeadDim, Rows>(params, partIndex(item, p)) + row * (HeadDim + 2);
-      const float2 part = __ldcg(reinterpret_cast<const float2*>(from + HeadDim));
-      const float2 value = __ldcg(reinterpret_cast<const float2*>(from + dim));
-      const float higher = fmaxf(highest, part.x);
-      const float keep = exp2Fast(highest - higher);
-      const float take = exp2Fast(part.x - higher);
-      highest = higher;
-      total = total * keep + part.y * take;
-      weighted.x = weighted.x * keep + value.x * take;
-      weighted.y = weighted.y * keep + value.y * take;
-    }
-    writePair<Element>(params, item, row, dim, weighted.x, weighted.y, total);
+  for (int row = threadIdx.x / 32; row < rows; row += DecodeShape<HeadDim>::kWarps) {
+    reduceRow<Element, HeadDim, Rows>(params, item, row);
   }
 }
 

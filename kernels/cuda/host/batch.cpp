@@ -119,16 +119,18 @@ void KernelBatch::addRead(Address address, std::uint64_t bytes) {
   if (bytes == 0 || bytes % 16 != 0) {
     throw Error::badField("bytes", std::to_string(bytes), "a multiple of 16, at least 16");
   }
+  add([this, address, bytes](cuda::CUstream stream) { launchRead(address, bytes / 16, stream); });
+}
+
+void KernelBatch::launchRead(Address address, std::uint64_t words, cuda::CUstream stream) const {
   const auto function = library_->kernel("read", "kvspan_read", 0);
   const auto blocks =
       static_cast<unsigned>(gpu_.facts().multiprocessors) * kReadBlocksPerMultiprocessor;
-  add([this, function, blocks, address, words = bytes / 16](cuda::CUstream stream) mutable {
-    Address nowhere = 0;
-    void* all[] = {&address, &words, &nowhere};
-    gpu_.check(gpu_.launch().cuLaunchKernel(function, blocks, 1, 1, kReadThreads, 1, 1, 0, stream,
-                                            all, nullptr),
-               "cuLaunchKernel", "read");
-  });
+  Address nowhere = 0;
+  void* all[] = {&address, &words, &nowhere};
+  gpu_.check(gpu_.launch().cuLaunchKernel(function, blocks, 1, 1, kReadThreads, 1, 1, 0, stream,
+                                          all, nullptr),
+             "cuLaunchKernel", "read");
 }
 
 void KernelBatch::addFill(Address address, std::uint64_t bytes, std::uint8_t byte) {
@@ -218,9 +220,7 @@ std::vector<double> KernelBatch::time(const TimeArguments& a) {
   const Events events(gpu_, 2 * std::size_t{a.runs});
   for (std::size_t run = 0; run < a.runs; ++run) {
     if (a.flush != 0) {
-      gpu_.check(gpu_.launch().cuMemsetD8Async(a.flush, static_cast<unsigned char>(run), a.flushBytes,
-                                               stream),
-                 "cuMemsetD8Async", "flush");
+      launchRead(a.flush, a.flushBytes / 16, stream);
     }
     events.record(2 * run, stream);
     launch(a.stream);

@@ -35,7 +35,9 @@ struct TimeArguments {
   Stream stream = 0;
   std::uint32_t warmups = 0;
   std::uint32_t runs = 1;
-  Address flush = 0;  // overwritten before each run; 0: nothing
+  // Read before each run, so that L2 holds nothing of use; 0: nothing. Not written: dirty lines
+  // would be written back in the run's time.
+  Address flush = 0;
   std::uint64_t flushBytes = 0;
 };
 
@@ -67,6 +69,7 @@ class KernelBatch {
                  const Params& params);
   void add(Step step);
   void launchSteps(cuda::CUstream stream) const;
+  void launchRead(Address address, std::uint64_t words, cuda::CUstream stream) const;
 
   std::shared_ptr<KernelLibrary> library_;
   const Gpu& gpu_;

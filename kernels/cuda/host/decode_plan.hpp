@@ -3,6 +3,10 @@
 // All units (a request's KV head with some of its query heads) stand in a row, cut into tiles of
 // kDecodeTileTokens tokens; the blocks take equal stretches of that row. So a long request is split
 // over many blocks, a block serves many short ones, and no block has a tile more than another.
+//
+// A *team* of blocks takes the units of one request that differ only in their heads, each of its
+// blocks the same tokens of another unit: what lies side by side in memory is read at the same time
+// (on an H100 worth 1 to 5 % of the bandwidth).
 #pragma once
 
 #include <cstdint>
@@ -24,9 +28,12 @@ struct DecodePlanShape {
   // Query heads that a unit holds: 8 or 16.
   std::uint32_t rows() const { return group <= 8 ? 8 : kDecodeRowsMax; }
   std::uint32_t unitsPerHead() const { return (group + rows() - 1) / rows(); }
+  std::uint32_t unitsPerRequest() const { return kvHeads * unitsPerHead(); }
+  // Blocks of a team: the largest divisor of the units that leaves hardly a block without work.
+  std::uint32_t teamBlocks() const;
   // Of `items` for any lengths: each unit once, and once more for each cut.
   std::uint64_t itemsMax() const {
-    return std::uint64_t{requestsMax} * kvHeads * unitsPerHead() + blocks;
+    return std::uint64_t{requestsMax} * unitsPerRequest() + blocks;
   }
 };
 
