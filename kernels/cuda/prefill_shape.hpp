@@ -26,7 +26,7 @@ constexpr std::int64_t prefillBlocks(std::int64_t tiles, int kvHeads) { return t
 // loads, two compute 64 rows each; the plan is the same.
 inline constexpr int kHopperTileRows = 128;
 inline constexpr int kHopperTileTokens = 128;
-inline constexpr int kHopperStages = 2;
+inline constexpr int kHopperStages = 3;
 inline constexpr int kHopperLoaders = 128;
 inline constexpr int kHopperComputers = 256;
 inline constexpr int kHopperThreads = kHopperLoaders + kHopperComputers;

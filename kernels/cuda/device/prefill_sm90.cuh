@@ -5,9 +5,7 @@
 //
 //   S = Q K^T of the next tile is under way while
 //   O += P V of the last one is, and the softmax of the next waits only for its S.
-//
-// They take turns at issuing products, so that one's softmax runs under the other's products.
-#pragma once
+//#pragma once
 
 #include "../prefill_shape.hpp"
 #include "prefill_rows.cuh"
@@ -142,21 +140,10 @@ class HopperComputer {
       : p_(p), shared_(shared), lane_(thread % 32), warp_(thread / 32), group_(thread / 128) {}
 
   __device__ __forceinline__ void run() {
-    // The first turn is the first group's.
-    if (group_ == 1) passTurn();
     forEachWork<kOptions>(p_, [&](const PrefillWork& work) { compute(work); });
-    // The turn that nobody will take: a barrier must not be left half arrived.
-    if (group_ == 0) takeTurn();
   }
 
  private:
-  static constexpr int kFirstBarrier = 1;
-  __device__ __forceinline__ void takeTurn() const {
-    waitAtBarrier<kHopperComputers>(kFirstBarrier + group_);
-  }
-  __device__ __forceinline__ void passTurn() const {
-    arriveAtBarrier<kHopperComputers>(kFirstBarrier + (group_ ^ 1));
-  }
   __device__ __forceinline__ void release(uint32_t barrier) const {
     if (lane_ == 0) arrive(barrier);
   }
@@ -169,68 +156,74 @@ class HopperComputer {
       for (int i = 0; i < 4; ++i) out_[0][n][i] = 0.0f;
     }
     int token = work.lastTile(kHopperTileTokens);
-    begin(rows, token);
-    for (token -= kHopperTileTokens; token + kHopperTileTokens > work.beginToken;
-         token -= kHopperTileTokens) {
-      advance(rows, token);
+    begin(rows, token, token > work.beginToken);
+    while (token > work.beginToken) {
+      token -= kHopperTileTokens;
+      advance(rows, token, token > work.beginToken);
     }
-    // K's ring is one tile ahead of V's only within a work.
-    release(shared_.qFree());
     finish();
     scaleRows<1, kHeadDim>(out_, rows.normalizers());
     storeOut<Math, 1, kHeadDim>(p_, work, rows, out_, lane_);
   }
 
   // The first tile's scores and weights.
-  __device__ __forceinline__ void begin(Rows& rows, int token) {
+  __device__ __forceinline__ void begin(Rows& rows, int token, bool more) {
     waitFor(shared_.qFull(), qParity_);
     qParity_ ^= 1;
     waitFor(shared_.kFull(k_.stage), k_.parity);
     fenceForWgmma();
-    takeTurn();
     issueQk();
-    passTurn();
     waitForProducts<0>();
     pin(scores_[0]);
-    release(shared_.kFree(k_.stage));
-    k_.next();
+    releaseK(more);
     rows.adjust(scores_, token);
     rows.weigh(scores_);
     keepWeights();
+    awaitNext(more);
   }
 
   // The next tile's scores and weights, and the last one's outputs.
-  __device__ __forceinline__ void advance(Rows& rows, int token) {
-    waitFor(shared_.kFull(k_.stage), k_.parity);
-    waitFor(shared_.vFull(v_.stage), v_.parity);
-    fenceForWgmma();
-    takeTurn();
+  __device__ __forceinline__ void advance(Rows& rows, int token, bool more) {
     issueQk();
     issuePv();
-    passTurn();
     waitForProducts<1>();
     pin(scores_[0]);
-    release(shared_.kFree(k_.stage));
-    k_.next();
+    releaseK(more);
     rows.adjust(scores_, token);
     const auto factors = rows.weigh(scores_);
+    // The softmax before the waits, so that it runs under the products, and so do the waits.
+    pin(scores_[0]);
+    HopperRing last = v_;
+    v_.next();
+    awaitNext(more);
     waitForProducts<0>();
     pin(out_[0]);
-    release(shared_.vFree(v_.stage));
-    v_.next();
+    release(shared_.vFree(last.stage));
     scaleRows<1, kHeadDim>(out_, factors);
     keepWeights();
   }
 
   // The last tile's outputs.
   __device__ __forceinline__ void finish() {
-    waitFor(shared_.vFull(v_.stage), v_.parity);
-    fenceForWgmma();
     issuePv();
     waitForProducts<0>();
     pin(out_[0]);
     release(shared_.vFree(v_.stage));
     v_.next();
+  }
+
+  // After a tile's scores; those of a work's last tile are the last that read Q.
+  __device__ __forceinline__ void releaseK(bool more) {
+    release(shared_.kFree(k_.stage));
+    k_.next();
+    if (!more) release(shared_.qFree());
+  }
+
+  // Until what the next products read has arrived.
+  __device__ __forceinline__ void awaitNext(bool more) const {
+    if (more) waitFor(shared_.kFull(k_.stage), k_.parity);
+    waitFor(shared_.vFull(v_.stage), v_.parity);
+    fenceForWgmma();
   }
 
   __device__ __forceinline__ void issueQk() {

@@ -8,6 +8,9 @@
 
 namespace kvspan::attention {
 
+// With one instruction a warp copies four rows of a column (128 bytes): eight lanes a row.
+inline constexpr int kRowsPerStep = 4;
+
 // Copies a warp's share of a tile of K or V, rows [warp * kRows, warp * kRows + kRows). With pages
 // each lane keeps the table's entry of one row; it is looked up one tile ahead, so that the table's
 // latency is hidden.
@@ -15,10 +18,13 @@ template <int kHeadDim, int kPageTokens, int kTileTokens, int kWarps>
 class KvLoader {
   using Layout = TileLayout<kHeadDim, kTileTokens>;
   static constexpr int kRows = kTileTokens / kWarps;
-  static constexpr int kSteps = kRows / Layout::kRowsPerWarp;
-  static_assert(kRows <= 32 && kRows % Layout::kRowsPerWarp == 0);
-  // Whether a warp's rows are evenly spaced: always, or because they share a page.
-  static constexpr bool kEven = kPageTokens == 0 || kPageTokens >= kRows;
+  static constexpr int kSteps = kRows / kRowsPerStep;
+  static_assert(kRows <= 32 && kRows % 8 == 0);
+  // Rows of a warp that are evenly spaced, as they share a page or there is none, and the steps in
+  // which they are copied.
+  static constexpr int kRun = kPageTokens == 0 || kPageTokens > kRows ? kRows : kPageTokens;
+  static constexpr int kRunSteps = (kRun + kRowsPerStep - 1) / kRowsPerStep;
+  static constexpr bool kEven = kRun == kRows;
 
  public:
   __device__ __forceinline__ KvLoader(const PrefillParams& p, const PrefillWork& work, int warp,
@@ -50,33 +56,41 @@ class KvLoader {
  private:
   static __device__ __forceinline__ const uint16_t* start(const KvTensor& tensor, int head,
                                                           int lane) {
-    return static_cast<const uint16_t*>(tensor.base) + head * tensor.headStride +
-           lane % Layout::kChunks * 8;
+    return static_cast<const uint16_t*>(tensor.base) + head * tensor.headStride + lane % 8 * 8;
   }
 
   template <bool kChecked>
   __device__ __forceinline__ void load(const KvTensor& tensor, const uint16_t* base,
                                        uint32_t shared, int token) const {
-    const int rowInStep = lane_ / Layout::kChunks;
-    const int first = token + firstRow_;
-    // Of the warp's first row, or of the lane's own.
-    const int64_t offset =
-        address_.offset(tensor, found_, kEven ? first + rowInStep : first + lane_ % kRows);
+    const int rowInStep = lane_ / 8;
+    const int first = token + firstRow_ + rowInStep;
+    const uint32_t to = shared + Layout::at(firstRow_ + rowInStep, lane_ % 8);
+    const uint16_t* from = base;
+    if (kEven) from += address_.offset(tensor, found_, first);
 #pragma unroll
     for (int step = 0; step < kSteps; ++step) {
-      const int row = step * Layout::kRowsPerWarp + rowInStep;
-      const uint32_t to = shared + Layout::at(firstRow_ + row, lane_ % Layout::kChunks);
-      const uint16_t* from = base;
-      if constexpr (kEven) {
-        from += offset + step * (Layout::kRowsPerWarp * tensor.tokenStride);
-      } else {
-        from += __shfl_sync(~0u, offset, row);
+      const int row = step * kRowsPerStep;
+      if (!kEven && step % kRunSteps == 0) {
+        const int32_t found = __shfl_sync(~0u, found_, row + rowInStep);
+        from = base + address_.offset(tensor, found, first + row);
       }
+      // Every other step the rows are 4 to 7 of their eight: that flips a bit of the chunks' order.
+      copyRow<kChecked>((to ^ (step % 2 * 64)) + row * 128, from, first + row < end_, base);
+      from += kRowsPerStep * tensor.tokenStride;
+    }
+  }
+
+  // This lane's chunk of each column.
+  template <bool kChecked>
+  static __device__ __forceinline__ void copyRow(uint32_t to, const uint16_t* from, bool exists,
+                                                 const uint16_t* valid) {
+#pragma unroll
+    for (int column = 0; column < Layout::kColumns; ++column) {
       if constexpr (kChecked) {
-        const bool exists = first + row < end_;
-        copyAsync(to, exists ? from : base, exists ? 16 : 0);
+        copyAsync(to + column * Layout::kColumnBytes, (exists ? from : valid) + column * 64,
+                  exists ? 16 : 0);
       } else {
-        copyAsync(to, from);
+        copyAsync(to + column * Layout::kColumnBytes, from + column * 64);
       }
     }
   }
@@ -96,12 +110,16 @@ __device__ __forceinline__ void loadQueries(const PrefillParams& p, const Prefil
                                             uint32_t shared, int thread) {
   using Layout = TileLayout<kHeadDim, kRows>;
   const auto* base = static_cast<const uint16_t*>(p.queries.base);
-  const int chunk = thread % Layout::kChunks;
+  const int chunk = thread % 8;
 #pragma unroll 2
-  for (int row = thread / Layout::kChunks; row < kRows; row += kThreads / Layout::kChunks) {
+  for (int row = thread / 8; row < kRows; row += kThreads / 8) {
     const bool exists = work.stored(row);
     const uint16_t* from = exists ? base + work.offset(p.queries, row) + chunk * 8 : base;
-    copyAsync(shared + Layout::at(row, chunk), from, exists ? 16 : 0);
+#pragma unroll
+    for (int column = 0; column < Layout::kColumns; ++column) {
+      copyAsync(shared + Layout::at(row, column * 8 + chunk), from + column * 64,
+                exists ? 16 : 0);
+    }
   }
 }
 

@@ -10,8 +10,7 @@ namespace kvspan::attention {
 
 template <int kHeadDim, int kRows>
 struct TileLayout {
-  static constexpr int kChunks = kHeadDim / 8;             // of a row
-  static constexpr int kRowsPerWarp = 32 / kChunks;        // that a warp copies with one instruction
+  static constexpr int kColumns = kHeadDim / 64;
   static constexpr int kColumnBytes = kRows * 128;
   static constexpr int kBytes = kRows * kHeadDim * 2;
   static constexpr int kStepBytes = 32;  // 16 elements of a row

@@ -54,17 +54,6 @@ __device__ __forceinline__ void takeRegisters() {
   asm volatile("setmaxnreg.inc.sync.aligned.u32 %0;" ::"n"(kRegisters));
 }
 
-// Named barriers, over `kThreads` threads: one side waits, the other goes on.
-template <int kThreads>
-__device__ __forceinline__ void waitAtBarrier(int id) {
-  asm volatile("bar.sync %0, %1;" ::"r"(id), "n"(kThreads) : "memory");
-}
-
-template <int kThreads>
-__device__ __forceinline__ void arriveAtBarrier(int id) {
-  asm volatile("bar.arrive %0, %1;" ::"r"(id), "n"(kThreads) : "memory");
-}
-
 // ---- matrix products
 
 __device__ __forceinline__ void beginProducts() {
