@@ -77,6 +77,12 @@ struct Arithmetic<Bf16> {
     asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(packed) : "f"(high), "f"(low));
     return packed;
   }
+  // Two results of 16 x 8 as an operand of 16 x 16.
+  static __device__ __forceinline__ Fragment weights(const float (&left)[4],
+                                                     const float (&right)[4]) {
+    return {pack(left[0], left[1]), pack(left[2], left[3]), pack(right[0], right[1]),
+            pack(right[2], right[3])};
+  }
 };
 
 template <>
@@ -92,6 +98,12 @@ struct Arithmetic<Fp16> {
     uint32_t packed;
     asm("cvt.rn.f16x2.f32 %0, %1, %2;" : "=r"(packed) : "f"(high), "f"(low));
     return packed;
+  }
+  // Two results of 16 x 8 as an operand of 16 x 16.
+  static __device__ __forceinline__ Fragment weights(const float (&left)[4],
+                                                     const float (&right)[4]) {
+    return {pack(left[0], left[1]), pack(left[2], left[3]), pack(right[0], right[1]),
+            pack(right[2], right[3])};
   }
 };
 

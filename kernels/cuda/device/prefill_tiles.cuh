@@ -1,107 +1,105 @@
-// How tiles get into shared memory. A tile is rows of headDim elements; within each row the 16-byte
-// chunks are permuted (chunk ^ row % 8), so that the eight rows that one ldmatrix reads lie in
-// different banks.
+// How the tiles of K, V and Q get into shared memory: by cp.async, 16 bytes a thread.
 #pragma once
 
 #include "kv_address.cuh"
 #include "mma.cuh"
 #include "prefill_work.cuh"
+#include "tile_layout.cuh"
 
 namespace kvspan::attention {
 
-template <int kHeadDim>
-struct RowShape {
-  static constexpr int kBytes = kHeadDim * 2;
-  static constexpr int kChunks = kHeadDim / 8;  // of 16 bytes
-  static constexpr int kRowsPerWarp = 32 / kChunks;  // that a warp copies with one instruction
+// With one instruction a warp copies four rows of a column (128 bytes): eight lanes a row.
+inline constexpr int kRowsPerStep = 4;
 
-  static __device__ __forceinline__ uint32_t at(int row, int chunk) {
-    return row * kBytes + ((chunk ^ (row & 7)) << 4);
-  }
-};
-
-// Copies a warp's share of the tiles of K and V, rows [warp * kRows, warp * kRows + kRows). With
-// pages each lane keeps the table's entry of one row; what it looks up for a tile is used when the
-// tile is loaded, one tile later, so that the table's latency is hidden.
+// Copies a warp's share of a tile of K or V, rows [warp * kRows, warp * kRows + kRows). With pages
+// each lane keeps the table's entry of one row; it is looked up one tile ahead, so that the table's
+// latency is hidden.
 template <int kHeadDim, int kPageTokens, int kTileTokens, int kWarps>
 class KvLoader {
-  using Row = RowShape<kHeadDim>;
+  using Layout = TileLayout<kHeadDim, kTileTokens>;
   static constexpr int kRows = kTileTokens / kWarps;
-  static constexpr int kSteps = kRows / Row::kRowsPerWarp;
-  static_assert(kRows <= 32 && kRows % Row::kRowsPerWarp == 0);
-  // Whether a warp's rows are evenly spaced: always, or because they share a page.
-  static constexpr bool kEven = kPageTokens == 0 || kPageTokens >= kRows;
+  static constexpr int kSteps = kRows / kRowsPerStep;
+  static_assert(kRows <= 32 && kRows % 8 == 0);
+  // Rows of a warp that are evenly spaced, as they share a page or there is none, and the steps in
+  // which they are copied.
+  static constexpr int kRun = kPageTokens == 0 || kPageTokens > kRows ? kRows : kPageTokens;
+  static constexpr int kRunSteps = (kRun + kRowsPerStep - 1) / kRowsPerStep;
+  static constexpr bool kEven = kRun == kRows;
 
  public:
   __device__ __forceinline__ KvLoader(const PrefillParams& p, const PrefillWork& work, int warp,
                                       int lane)
-      : address_(p.kv, work.request), firstRow_(warp * kRows), lane_(lane) {
-    const int chunk = lane % Row::kChunks;
-    k_ = start(p.kv.k, work.kvHead) + chunk * 8;
-    v_ = start(p.kv.v, work.kvHead) + chunk * 8;
-  }
+      : address_(p.kv, work.request),
+        k_(start(p.kv.k, work.kvHead, lane)),
+        v_(start(p.kv.v, work.kvHead, lane)),
+        end_(work.endToken),
+        firstRow_(warp * kRows),
+        lane_(lane) {}
 
-  // Asks where the tile that begins at `token` lies. `end` is one past the last token that exists.
-  __device__ __forceinline__ void lookup(int token, int end) {
+  // Asks where the tile that begins at `token` lies; a token before 0 is taken as 0.
+  __device__ __forceinline__ void lookup(int token) {
     const int row = kEven ? 0 : lane_ % kRows;
-    found_ = address_.lookup(min(token + firstRow_ + row, end - 1));
+    found_ = address_.lookup(min(max(token, 0) + firstRow_ + row, end_ - 1));
   }
 
-  // Loads the tile that was looked up last. Rows at or past `end` are zeros if kChecked, which
-  // only the last tile of a request needs.
+  // Load the tile that was looked up last. Rows past the end are zeros if kChecked, which only the
+  // last tile of a request needs.
   template <bool kChecked>
-  __device__ __forceinline__ void load(const KvView& kv, uint32_t kShared, uint32_t vShared,
-                                       int token, int end) const {
-    const int base = token + firstRow_;
-    const int rowInStep = lane_ / Row::kChunks;
-    const int chunk = lane_ % Row::kChunks;
-    if constexpr (kEven) {
-      const uint16_t* k = k_ + address_.offset(kv.k, found_, base) + rowInStep * kv.k.tokenStride;
-      const uint16_t* v = v_ + address_.offset(kv.v, found_, base) + rowInStep * kv.v.tokenStride;
-#pragma unroll
-      for (int step = 0; step < kSteps; ++step) {
-        const int row = step * Row::kRowsPerWarp + rowInStep;
-        const uint32_t to = Row::at(firstRow_ + row, chunk);
-        copy<kChecked>(kShared + to, k, base + row < end, k_);
-        copy<kChecked>(vShared + to, v, base + row < end, v_);
-        k += Row::kRowsPerWarp * kv.k.tokenStride;
-        v += Row::kRowsPerWarp * kv.v.tokenStride;
-      }
-    } else {
-      const int ownToken = base + lane_ % kRows;
-      const int64_t kOwn = address_.offset(kv.k, found_, ownToken);
-      const int64_t vOwn = address_.offset(kv.v, found_, ownToken);
-#pragma unroll
-      for (int step = 0; step < kSteps; ++step) {
-        const int row = step * Row::kRowsPerWarp + rowInStep;
-        const uint32_t to = Row::at(firstRow_ + row, chunk);
-        const int64_t k = __shfl_sync(~0u, kOwn, row);
-        const int64_t v = __shfl_sync(~0u, vOwn, row);
-        copy<kChecked>(kShared + to, k_ + k, base + row < end, k_);
-        copy<kChecked>(vShared + to, v_ + v, base + row < end, v_);
-      }
-    }
+  __device__ __forceinline__ void loadK(const KvView& kv, uint32_t shared, int token) const {
+    load<kChecked>(kv.k, k_, shared, token);
+  }
+  template <bool kChecked>
+  __device__ __forceinline__ void loadV(const KvView& kv, uint32_t shared, int token) const {
+    load<kChecked>(kv.v, v_, shared, token);
   }
 
  private:
-  static __device__ __forceinline__ const uint16_t* start(const KvTensor& tensor, int head) {
-    return static_cast<const uint16_t*>(tensor.base) + head * tensor.headStride;
+  static __device__ __forceinline__ const uint16_t* start(const KvTensor& tensor, int head,
+                                                          int lane) {
+    return static_cast<const uint16_t*>(tensor.base) + head * tensor.headStride + lane % 8 * 8;
   }
 
   template <bool kChecked>
-  static __device__ __forceinline__ void copy(uint32_t to, const uint16_t* from, bool exists,
-                                              const uint16_t* valid) {
-    if constexpr (kChecked) {
-      copyAsync(to, exists ? from : valid, exists ? 16 : 0);
-    } else {
-      copyAsync(to, from);
+  __device__ __forceinline__ void load(const KvTensor& tensor, const uint16_t* base,
+                                       uint32_t shared, int token) const {
+    const int rowInStep = lane_ / 8;
+    const int first = token + firstRow_ + rowInStep;
+    const uint32_t to = shared + Layout::at(firstRow_ + rowInStep, lane_ % 8);
+    const uint16_t* from = base;
+    if (kEven) from += address_.offset(tensor, found_, first);
+#pragma unroll
+    for (int step = 0; step < kSteps; ++step) {
+      const int row = step * kRowsPerStep;
+      if (!kEven && step % kRunSteps == 0) {
+        const int32_t found = __shfl_sync(~0u, found_, row + rowInStep);
+        from = base + address_.offset(tensor, found, first + row);
+      }
+      // Every other step the rows are 4 to 7 of their eight: that flips a bit of the chunks' order.
+      copyRow<kChecked>((to ^ (step % 2 * 64)) + row * 128, from, first + row < end_, base);
+      from += kRowsPerStep * tensor.tokenStride;
+    }
+  }
+
+  // This lane's chunk of each column.
+  template <bool kChecked>
+  static __device__ __forceinline__ void copyRow(uint32_t to, const uint16_t* from, bool exists,
+                                                 const uint16_t* valid) {
+#pragma unroll
+    for (int column = 0; column < Layout::kColumns; ++column) {
+      if constexpr (kChecked) {
+        copyAsync(to + column * Layout::kColumnBytes, (exists ? from : valid) + column * 64,
+                  exists ? 16 : 0);
+      } else {
+        copyAsync(to + column * Layout::kColumnBytes, from + column * 64);
+      }
     }
   }
 
   KvAddress<kPageTokens> address_;
-  const uint16_t* k_;
+  const uint16_t* k_;  // of token 0 of the first slot or page: this head, this lane's chunk
   const uint16_t* v_;
   int32_t found_ = 0;
+  int end_;  // one past the last token that exists
   int firstRow_;
   int lane_;
 };
@@ -110,14 +108,18 @@ class KvLoader {
 template <int kHeadDim, int kRows, int kThreads>
 __device__ __forceinline__ void loadQueries(const PrefillParams& p, const PrefillWork& work,
                                             uint32_t shared, int thread) {
-  using Row = RowShape<kHeadDim>;
+  using Layout = TileLayout<kHeadDim, kRows>;
   const auto* base = static_cast<const uint16_t*>(p.queries.base);
-  const int chunk = thread % Row::kChunks;
-#pragma unroll 4
-  for (int row = thread / Row::kChunks; row < kRows; row += kThreads / Row::kChunks) {
+  const int chunk = thread % 8;
+#pragma unroll 2
+  for (int row = thread / 8; row < kRows; row += kThreads / 8) {
     const bool exists = work.stored(row);
     const uint16_t* from = exists ? base + work.offset(p.queries, row) + chunk * 8 : base;
-    copyAsync(shared + Row::at(row, chunk), from, exists ? 16 : 0);
+#pragma unroll
+    for (int column = 0; column < Layout::kColumns; ++column) {
+      copyAsync(shared + Layout::at(row, column * 8 + chunk), from + column * 64,
+                exists ? 16 : 0);
+    }
   }
 }
 

@@ -8,17 +8,21 @@ namespace kvspan::attention {
 struct PrefillWork {
   int request;
   int kvHead;
-  int group;      // query heads of a KV head
-  int firstRow;   // of the request's queries * group rows
-  int lastRow;    // of the tile, the last that exists
-  int past;       // tokens before the request's first query
-  int beginToken; // the first that any row of the tile sees
-  int endToken;   // one past the last
+  int group;       // query heads of a KV head
+  int firstRow;    // of the request's queries * group rows
+  int lastRow;     // of the tile, the last that exists
+  int past;        // tokens before the request's first query
+  int beginToken;  // the first that any row of the tile sees
+  int endToken;    // one past the last
   std::int64_t firstQuery;  // of the request, in `queries` and `out`
 
   // Rows past the end share the last one's position: they are computed, and not stored.
   __device__ __forceinline__ int position(int row) const {
     return past + min(firstRow + row, lastRow) / group;
+  }
+  // The first token of the last tile of `tokens` tokens: tiles are taken from there to the beginning.
+  __device__ __forceinline__ int lastTile(int tokens) const {
+    return (endToken - 1) / tokens * tokens;
   }
   __device__ __forceinline__ bool stored(int row) const { return firstRow + row <= lastRow; }
   __device__ __forceinline__ int queryHead(int row) const {
@@ -31,21 +35,22 @@ struct PrefillWork {
   }
 };
 
-// False if this block has nothing to do. KV heads vary fastest over the grid, so that the tiles of
-// all heads start longest first.
+// Work `index` of the grid, of tiles * KV heads; false if there is nothing to do. KV heads vary
+// fastest, so that the tiles of all heads start longest first.
 template <int kRows, bool kOptions>
-__device__ __forceinline__ bool findWork(const PrefillParams& p, PrefillWork& work) {
-  const int index = blockIdx.x / p.kvHeads;
-  if (index >= *p.tileCount) return false;
-  const PrefillTile tile = p.tiles[index];
+__device__ __forceinline__ bool findWork(const PrefillParams& p, int index, PrefillWork& work) {
+  const int chosen = index / p.kvHeads;
+  if (chosen >= *p.tileCount) return false;
+  const PrefillTile tile = p.tiles[chosen];
   work.request = tile.request;
-  work.kvHead = blockIdx.x - index * p.kvHeads;
+  work.kvHead = index - chosen * p.kvHeads;
   work.group = p.queryHeads / p.kvHeads;
   work.firstQuery = p.queryStarts[tile.request];
   const int queries = p.queryStarts[tile.request + 1] - static_cast<int>(work.firstQuery);
   const int length = p.lengths[tile.request];
   work.firstRow = tile.firstRow;
   work.lastRow = min(tile.firstRow + kRows, queries * work.group) - 1;
+  // A plan that does not belong to the lengths must not make the kernel read out of bounds.
   if (work.lastRow < work.firstRow || length < queries) return false;
   work.past = length - queries;
   work.endToken = work.position(kRows - 1) + 1;
