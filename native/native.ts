@@ -396,6 +396,8 @@ export interface PrefillWork {
   readonly out: RowTensor;
   readonly options: ScoreOptions;
   readonly plan: PrefillPlan;
+  /** `hopper`: the kernel of sm_90a alone. `fastest`: that where the device and the shape have it. */
+  readonly variant: 'fastest' | 'portable' | 'hopper';
 }
 
 /** Reads every byte once, as fast as the device can: what a kernel's GB/s are compared with. */
@@ -514,8 +516,8 @@ export interface KernelsOptions {
   readonly ordinal: number;
   /** Path of libcuda; null: the system's. */
   readonly library: string | null;
-  /** Folder of the fatbins; null: `KVSPAN_KERNELS`, else where the build or the bundle has it. */
-  readonly folder: string | null;
+  /** Folder of the fatbins: `findKernels()` of native/index.ts. */
+  readonly folder: string;
 }
 
 // ── Both, and tests ─────────────────────────────────────────────────────────────────────────────

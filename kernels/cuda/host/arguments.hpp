@@ -18,6 +18,7 @@ struct Shape {
   std::uint32_t kvHeads = 0;
   std::uint32_t headDim = 0;
 
+  bool operator==(const Shape&) const = default;
   std::uint32_t group() const { return queryHeads / kvHeads; }
   std::uint32_t rowBytes() const { return headDim * 2; }
   // "bf16_d128": of the names of files and kernels.

@@ -23,12 +23,16 @@ struct AppendArguments {
   Address rowStarts = 0;  // 0: one row a request
 };
 
+// Fastest: the kernel for Hopper where the device and the shape have one.
+enum class PrefillVariant { Fastest, Portable, Hopper };
+
 // Decode and prefill; the plan has the shape.
 struct AttentionArguments {
   KvArguments kv;
   RowArguments queries;
   RowArguments out;
   OptionArguments options;
+  PrefillVariant variant = PrefillVariant::Fastest;  // of prefill
 };
 
 struct TimeArguments {

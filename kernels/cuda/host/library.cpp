@@ -26,12 +26,15 @@ std::vector<char> read(const std::string& path) {
 
 }  // namespace
 
+void checkKernelFolder(const std::string& folder) {
+  std::error_code ignored;
+  if (std::filesystem::exists(folder + "/read.fatbin", ignored)) return;
+  unavailable("no compiled kernels in " + folder + ": " + kHowToBuild);
+}
+
 KernelLibrary::KernelLibrary(std::shared_ptr<Gpu> gpu, std::string folder)
     : gpu_(std::move(gpu)), folder_(std::move(folder)) {
-  std::error_code ignored;
-  if (!std::filesystem::exists(folder_ + "/read.fatbin", ignored)) {
-    unavailable("no compiled kernels in " + folder_ + ": " + kHowToBuild);
-  }
+  checkKernelFolder(folder_);
 }
 
 KernelLibrary::~KernelLibrary() {

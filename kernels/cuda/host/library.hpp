@@ -9,9 +9,12 @@
 
 namespace kvspan::attention {
 
+// Throws DeviceUnavailable if the folder has no fatbins. Needs no driver.
+void checkKernelFolder(const std::string& folder);
+
 class KernelLibrary {
  public:
-  // Throws DeviceUnavailable if the folder has no fatbins.
+  // Throws DeviceUnavailable as checkKernelFolder does.
   KernelLibrary(std::shared_ptr<Gpu> gpu, std::string folder);
   ~KernelLibrary();
   KernelLibrary(const KernelLibrary&) = delete;
