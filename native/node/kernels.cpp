@@ -179,7 +179,7 @@ class KernelsObject : public Napi::ObjectWrap<KernelsObject> {
 
   Napi::Value copyOut(const Napi::CallbackInfo& info) {
     const auto address = toUint64(info[0], "address", 1);
-    const auto data = toUint8Array(info[1], "data");
+    auto data = toUint8Array(info[1], "data");
     gpu().copyOut(data.Data(), address, data.ByteLength());
     return info.Env().Undefined();
   }
