@@ -1,33 +1,17 @@
-// The prefill kernels for Hopper, sm_90a only, of one dtype and head dimension, by name (see prefill_shape.hpp). Compiled
-// once for each pair: -DKVSPAN_DTYPE_BF16 or -DKVSPAN_DTYPE_FP16, and -DKVSPAN_HEAD_DIM=<n>.
+// Compiled for sm_90a alone (-gencode=arch=compute_90a,code=sm_90a), for head dimensions 64 and 128.
+#include "instance.cuh"
 #include "prefill_sm90.cuh"
 
-#if defined(KVSPAN_DTYPE_BF16)
-#define KVSPAN_ELEMENT Bf16
-#define KVSPAN_DTYPE bf16
-#elif defined(KVSPAN_DTYPE_FP16)
-#define KVSPAN_ELEMENT Fp16
-#define KVSPAN_DTYPE fp16
-#else
-#error "Define KVSPAN_DTYPE_BF16 or KVSPAN_DTYPE_FP16"
-#endif
+namespace kvspan::attention {
 
-using namespace kvspan::attention;
-
-#define KVSPAN_NAME_(dtype, dim, page, end) kvspan_prefill_sm90_##dtype##_d##dim##_p##page##end
-#define KVSPAN_NAME(dtype, dim, page, end) KVSPAN_NAME_(dtype, dim, page, end)
-#define KVSPAN_KERNEL(page, options, end)                              \
-  extern "C" __global__ void __launch_bounds__(kHopperThreads, 1)      \
-      KVSPAN_NAME(KVSPAN_DTYPE, KVSPAN_HEAD_DIM, page,                 \
-                  end)(const __grid_constant__ PrefillParams params) { \
-    prefillHopper<KVSPAN_ELEMENT, KVSPAN_HEAD_DIM, page, options>(params);   \
+#define KVSPAN_PREFILL(page, options, end)                                \
+  extern "C" __global__ void __launch_bounds__(kHopperThreads, 1)         \
+      KVSPAN_JOIN(KVSPAN_NAMED(kvspan_prefill_sm90), _p##page##end)(      \
+          const __grid_constant__ PrefillParams params) {                 \
+    prefillHopper<KernelElement, KVSPAN_HEAD_DIM, page, options>(params); \
   }
-#define KVSPAN_KERNELS(page)     \
-  KVSPAN_KERNEL(page, false, )   \
-  KVSPAN_KERNEL(page, true, _options)
+#define KVSPAN_PREFILL_BOTH(page) \
+  KVSPAN_PREFILL(page, false, ) KVSPAN_PREFILL(page, true, _options)
+KVSPAN_FOR_EACH_LAYOUT(KVSPAN_PREFILL_BOTH)
 
-KVSPAN_KERNELS(0)
-KVSPAN_KERNELS(1)
-KVSPAN_KERNELS(16)
-KVSPAN_KERNELS(64)
-KVSPAN_KERNELS(256)
+}  // namespace kvspan::attention

@@ -3,9 +3,9 @@
 // V by cp.async, which knows as little of pages as the other kernel's: KvAddress alone tells the
 // layouts apart. Two warpgroups compute 64 rows each:
 //
-//   S = Q K^T of the next tile is under way while
-//   O += P V of the last one is, and the softmax of the next waits only for its S.
-//#pragma once
+//   S = Q K^T of a tile and O += P V of the tile before are issued together;
+//   the softmax of the tile waits for its S alone, and runs under O += P V.
+#pragma once
 
 #include "../prefill_shape.hpp"
 #include "prefill_rows.cuh"
@@ -45,8 +45,8 @@ struct HopperShared {
 
   // By one thread, before all others use them.
   __device__ __forceinline__ void initBarriers() const {
-    constexpr int kLoads = kHopperLoaders;             // every loading thread arrives
-    constexpr int kReaders = kHopperComputers / 32;    // a lane of every computing warp arrives
+    constexpr int kLoads = kHopperLoaders;           // every loading thread arrives
+    constexpr int kReaders = kHopperComputers / 32;  // a lane of every computing warp arrives
     initBarrier(qFull(), kLoads);
     initBarrier(qFree(), kReaders);
     for (int stage = 0; stage < kHopperStages; ++stage) {
@@ -264,7 +264,7 @@ class HopperComputer {
   const PrefillParams& p_;
   Shared shared_;
   int lane_;
-  int warp_;   // of the eight computing warps: 16 rows each
+  int warp_;  // of the eight computing warps: 16 rows each
   int group_;
   uint32_t qParity_ = 0;
   HopperRing k_;
