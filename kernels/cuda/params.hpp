@@ -80,12 +80,13 @@ struct DecodeItem {
   std::int32_t padding[2];
 };
 
-// What the plan leaves on the device. Sizes depend on the capacity alone (plan.hpp), so that a
-// captured graph reads whatever plan was last copied there.
+// What the plan leaves on the device. Sizes depend on the capacity alone (plans.hpp), so that a
+// captured graph reads whatever plan was last copied there. A block's first item stands at the block's
+// own index, where it can be read without looking up where: with `parts` 0 the block has none.
 struct DecodePlanView {
-  const std::int32_t* blockStarts;  // [blocks + 1]: a block's items in `items`
-  const DecodeItem* items;
-  float* partials;                  // [2 * blocks][rows][headDim + 2]
+  const DecodeItem* items;          // [blocks], the first items, then the further ones
+  const std::int32_t* blockStarts;  // [blocks + 1]: where a block's further items begin in `items`
+  float* partials;                  // [2 * blocks] parts of decodePartFloats each
   std::int32_t* arrivals;           // [blocks], zero between launches
 };
 

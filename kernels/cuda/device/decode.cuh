@@ -57,15 +57,13 @@ __device__ __forceinline__ void decode(const DecodeParams& params) {
   auto& scratch = *reinterpret_cast<DecodeScratch<HeadDim, Rows>*>(shared + Shape::kRingBytes);
   const std::uint32_t ring =
       sharedAddress(shared) + (threadIdx.x / 32) * (Shape::kRingBytes / Shape::kWarps);
-  const int first = __ldg(params.plan.blockStarts + blockIdx.x);
-  const int last = __ldg(params.plan.blockStarts + blockIdx.x + 1);
-  DecodeLoader<HeadDim, PageTokens> loader(params, ring, first, last);
+  const DecodeItems items(params.plan);
+  DecodeLoader<HeadDim, PageTokens> loader(params, items, ring);
 #pragma unroll
   for (int stage = 0; stage < Shape::kStages - 1; ++stage) loader.load(stage);
   int stage = 0;
-  for (int index = first; index < last; ++index) {
-    const DecodeItem item = readItem(params.plan.items, index);
-    decodeItem<Element, HeadDim, Rows>(params, item, loader, ring, stage, scratch);
+  for (int index = 0; index < items.count(); ++index) {
+    decodeItem<Element, HeadDim, Rows>(params, items.at(index), loader, ring, stage, scratch);
   }
   waitForCopies<0>();
 }

@@ -26,6 +26,26 @@ __device__ __forceinline__ DecodeItem readItem(const DecodeItem* items, int inde
   return item;
 }
 
+// The items of this block.
+class DecodeItems {
+ public:
+  __device__ __forceinline__ explicit DecodeItems(const DecodePlanView& plan) : items_(plan.items) {
+    const DecodeItem first = readItem(items_, blockIdx.x);
+    further_ = __ldg(plan.blockStarts + blockIdx.x);
+    const int end = __ldg(plan.blockStarts + blockIdx.x + 1);
+    count_ = first.parts == 0 ? 0 : 1 + end - further_;
+  }
+  __device__ __forceinline__ int count() const { return count_; }
+  __device__ __forceinline__ DecodeItem at(int index) const {
+    return readItem(items_, index == 0 ? blockIdx.x : further_ + index - 1);
+  }
+
+ private:
+  const DecodeItem* items_;
+  int further_;
+  int count_;
+};
+
 // A warp's copies: tile after tile of its items, in the order in which it will compute them.
 template <int HeadDim, int PageTokens>
 class DecodeLoader {
@@ -38,16 +58,16 @@ class DecodeLoader {
   static constexpr bool kUniform = Address::kRowsPerLookup >= Shape::kTileTokens;
 
  public:
-  __device__ __forceinline__ DecodeLoader(const DecodeParams& params, std::uint32_t ring, int first,
-                                          int last)
-      : params_(params), ring_(ring), item_(first - 1), last_(last) {
+  __device__ __forceinline__ DecodeLoader(const DecodeParams& params, const DecodeItems& items,
+                                          std::uint32_t ring)
+      : params_(params), items_(items), ring_(ring) {
     nextItem();
     lookAhead();
   }
 
   // Starts the copies of the next tile, if there is one, into `stage`; a group either way.
   __device__ __forceinline__ void load(int stage) {
-    if (item_ < last_) {
+    if (item_ < items_.count()) {
       copyTile(ring_ + stage * (2 * Shape::kHalfBytes));
       token_ += Shape::kWarps * Shape::kTileTokens;
       if (token_ >= end_) nextItem();
@@ -59,8 +79,8 @@ class DecodeLoader {
  private:
   __device__ __forceinline__ void nextItem() {
     const int warp = threadIdx.x / 32;
-    while (++item_ < last_) {
-      const DecodeItem item = readItem(params_.plan.items, item_);
+    while (++item_ < items_.count()) {
+      const DecodeItem item = items_.at(item_);
       token_ = item.begin + warp * Shape::kTileTokens;
       end_ = item.end;
       if (token_ >= end_) continue;
@@ -72,7 +92,7 @@ class DecodeLoader {
   }
 
   __device__ __forceinline__ void lookAhead() {
-    if (item_ >= last_) return;
+    if (item_ >= items_.count()) return;
     const int row = kUniform ? 0 : threadIdx.x % Shape::kTileTokens;
     found_ = address_.lookup(min(token_ + row, end_ - 1));
   }
@@ -105,9 +125,9 @@ class DecodeLoader {
   }
 
   const DecodeParams& params_;
+  const DecodeItems& items_;
   const std::uint32_t ring_;
-  int item_;
-  const int last_;
+  int item_ = -1;
   int token_ = 0;
   int end_ = 0;
   Address address_;

@@ -129,10 +129,10 @@ __device__ __forceinline__ void writePart(const DecodeParams& params, const Deco
 // True in the block that finds all other parts written. It leaves the counter as the next launch
 // needs it.
 __device__ __forceinline__ bool arriveLast(const DecodeParams& params, const DecodeItem& item) {
-  __threadfence();
   bool last = false;
   __syncthreads();
   if (threadIdx.x == 0) {
+    __threadfence();
     std::int32_t* const counter = params.plan.arrivals + item.firstBlock;
     last = atomicAdd(counter, 1) == item.parts - 1;
     if (last) *counter = 0;
@@ -151,7 +151,7 @@ template <typename Element, int HeadDim, int Rows>
 __device__ __forceinline__ void reduceRow(const DecodeParams& params, const DecodeItem& item,
                                           int row) {
   constexpr int kPairs = HeadDim / 64;
-  constexpr int kAtOnce = 8;
+  constexpr int kAtOnce = HeadDim == 256 ? 8 : 16;
   const int lane = threadIdx.x % 32;
   float highest = DecodeState<Element, HeadDim, Rows>::kNothing;
   float total = 0.0f;

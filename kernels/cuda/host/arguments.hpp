@@ -53,8 +53,6 @@ struct OptionArguments {
   double softCap = 0.0;      // 0: none
   std::uint32_t window = 0;  // 0: none
   Address alibiSlopes = 0;   // 0: none
-  // Whether the kernels need more of it than the scale.
-  bool any() const { return softCap != 0.0 || window != 0 || alibiSlopes != 0; }
 };
 
 void checkShape(const Shape& shape);

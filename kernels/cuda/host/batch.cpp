@@ -17,17 +17,19 @@ constexpr unsigned kReadBlocksPerMultiprocessor = 4;
 
 cuda::CUstream handle(Stream stream) { return reinterpret_cast<cuda::CUstream>(stream); }
 
+constexpr int kPortableMajor = 8;
 constexpr int kHopperMajor = 9;
 
-bool usesHopper(PrefillVariant variant, const Shape& shape, const GpuFacts& facts) {
-  if (variant == PrefillVariant::Portable) return false;
-  const bool has = facts.computeMajor == kHopperMajor && hopperPrefillHas(static_cast<int>(shape.headDim));
-  if (!has && variant == PrefillVariant::Hopper) {
+// The compute capability whose kernel is asked for.
+int computeMajor(PrefillVariant variant, const Shape& shape, const GpuFacts& facts) {
+  if (variant == PrefillVariant::Portable) return kPortableMajor;
+  if (variant == PrefillVariant::Hopper &&
+      (facts.computeMajor != kHopperMajor || shape.headDim > 128)) {
     throw Error::badField("variant", "hopper for head dimension " + std::to_string(shape.headDim) +
                                          " on " + facts.name,
                           "hopper for head dimension 64 or 128 on compute capability 9.0");
   }
-  return has;
+  return facts.computeMajor;
 }
 
 std::string pageSuffix(const KvArguments& kv) { return "_p" + std::to_string(kv.pageTokens); }
@@ -116,22 +118,16 @@ void KernelBatch::addPrefill(const AttentionArguments& a,
   plan->fill(params);
   params.queryHeads = static_cast<std::int32_t>(shape.queryHeads);
   params.kvHeads = static_cast<std::int32_t>(shape.kvHeads);
-  const auto end = shape.suffix() + pageSuffix(a.kv) + (a.options.any() ? "_options" : "");
   const auto headDim = static_cast<int>(shape.headDim);
-  if (usesHopper(a.variant, shape, gpu_.facts())) {
-    const int shared = hopperPrefillSharedBytes(headDim);
-    const auto function =
-        library_->kernel("prefill_sm90_" + shape.suffix(), "kvspan_prefill_sm90_" + end, shared);
-    const auto blocks =
-        hopperPrefillBlocks(plan->tilesMax(), params.kvHeads, gpu_.facts().multiprocessors);
-    addKernel(function, static_cast<std::uint64_t>(blocks), kHopperThreads, shared, params);
-  } else {
-    const int shared = prefillSharedBytes(headDim);
-    const auto function =
-        library_->kernel("prefill_" + shape.suffix(), "kvspan_prefill_" + end, shared);
-    const auto blocks = prefillBlocks(plan->tilesMax(), params.kvHeads);
-    addKernel(function, static_cast<std::uint64_t>(blocks), kPrefillThreads, shared, params);
-  }
+  const auto launch =
+      prefillLaunch(headDim, plan->tilesMax(), params.kvHeads,
+                    computeMajor(a.variant, shape, gpu_.facts()), gpu_.facts().multiprocessors);
+  const std::string file = launch.kernel + ("_" + shape.suffix());
+  const auto name = "kvspan_" + file + pageSuffix(a.kv) +
+                    (prefillReadsOptions(params.options) ? "_options" : "");
+  const auto function = library_->kernel(file, name, launch.sharedBytes);
+  addKernel(function, static_cast<std::uint64_t>(launch.blocks), launch.threads, launch.sharedBytes,
+            params);
   kept_.push_back(std::move(plan));
 }
 

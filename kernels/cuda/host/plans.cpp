@@ -71,28 +71,42 @@ DecodePlanBuffer::DecodePlanBuffer(std::shared_ptr<Gpu> gpu, const Shape& shape,
   planShape_.blocks = blocksOf(*gpu_, decodeLaunch(headDim, rows));
   checkDecodePlanShape(planShape_);
   itemsAt_ = aligned((planShape_.blocks + 1) * sizeof(std::int32_t));
-  arrays_ = std::make_unique<GpuBuffer>(gpu_, itemsAt_ + planShape_.itemsMax() * sizeof(DecodeItem));
+  const std::uint64_t itemsMax = planShape_.blocks + planShape_.itemsMax();
+  arrays_ = std::make_unique<GpuBuffer>(gpu_, itemsAt_ + itemsMax * sizeof(DecodeItem));
   const auto partBytes = static_cast<std::uint64_t>(decodePartFloats(headDim, rows)) * sizeof(float);
   partials_ = std::make_unique<GpuBuffer>(gpu_, 2 * planShape_.blocks * partBytes);
-  const std::vector<std::int32_t> zeros(planShape_.blocks + 1);
-  arrivals_ = std::make_unique<GpuBuffer>(gpu_, zeros.size() * sizeof(std::int32_t));
+  const std::vector<char> zeros(arrays_->bytes());
+  arrivals_ = std::make_unique<GpuBuffer>(gpu_, planShape_.blocks * sizeof(std::int32_t));
   gpu_->copyIn(arrivals_->address(), zeros.data(), arrivals_->bytes());
   // An empty plan: a launch before the first update finds nothing to do.
-  gpu_->copyIn(arrays_->address(), zeros.data(), zeros.size() * sizeof(std::int32_t));
+  gpu_->copyIn(arrays_->address(), zeros.data(), zeros.size());
 }
 
 const DecodePlan& DecodePlanBuffer::update(std::span<const std::int32_t> lengths, Stream stream) {
   plan_ = planDecode(planShape_, lengths);
-  Staging staging(itemsAt_ + plan_.items.size() * sizeof(DecodeItem));
-  staging.put(0, plan_.blockStarts.data(), plan_.blockStarts.size() * sizeof(std::int32_t));
-  staging.put(itemsAt_, plan_.items.data(), plan_.items.size() * sizeof(DecodeItem));
+  const std::uint32_t blocks = planShape_.blocks;
+  std::vector<std::int32_t> starts;
+  std::vector<DecodeItem> items(blocks);
+  items.reserve(blocks + plan_.items.size());
+  for (std::uint32_t block = 0; block < blocks; ++block) {
+    const auto first = plan_.items.begin() + plan_.blockStarts[block];
+    const auto last = plan_.items.begin() + plan_.blockStarts[block + 1];
+    starts.push_back(static_cast<std::int32_t>(items.size()));
+    if (first == last) continue;
+    items[block] = *first;
+    items.insert(items.end(), first + 1, last);
+  }
+  starts.push_back(static_cast<std::int32_t>(items.size()));
+  Staging staging(itemsAt_ + items.size() * sizeof(DecodeItem));
+  staging.put(0, starts.data(), starts.size() * sizeof(std::int32_t));
+  staging.put(itemsAt_, items.data(), items.size() * sizeof(DecodeItem));
   gpu_->upload(arrays_->address(), staging.data(), staging.size(), stream);
   return plan_;
 }
 
 DecodePlanView DecodePlanBuffer::view() const {
-  return {.blockStarts = reinterpret_cast<const std::int32_t*>(arrays_->address()),
-          .items = reinterpret_cast<const DecodeItem*>(arrays_->address() + itemsAt_),
+  return {.items = reinterpret_cast<const DecodeItem*>(arrays_->address() + itemsAt_),
+          .blockStarts = reinterpret_cast<const std::int32_t*>(arrays_->address()),
           .partials = reinterpret_cast<float*>(partials_->address()),
           .arrivals = reinterpret_cast<std::int32_t*>(arrivals_->address())};
 }

@@ -320,11 +320,19 @@ void runPrefill(const Spec& spec) {
   const auto plan =
       std::make_shared<attention::PrefillPlanBuffer>(rig().gpu, spec.shape, problem.capacity());
   plan->update(problem.queryStarts(), spec.lengths, rig().stream);
-  attention::KernelBatch batch(rig().library);
-  batch.addPrefill(problem.attention(), plan);
-  batch.launch(rig().stream);
-  rig().gpu->synchronize(rig().stream);
-  problem.checkOut("prefill");
+  using attention::PrefillVariant;
+  const bool two = rig().gpu->facts().computeMajor == 9 && spec.shape.headDim <= 128;
+  for (const auto variant : {PrefillVariant::Portable, PrefillVariant::Hopper}) {
+    if (variant == PrefillVariant::Hopper && !two) continue;
+    auto arguments = problem.attention();
+    arguments.variant = variant;
+    attention::KernelBatch batch(rig().library);
+    batch.addPrefill(arguments, plan);
+    problem.poisonOut();
+    batch.launch(rig().stream);
+    rig().gpu->synchronize(rig().stream);
+    problem.checkOut(variant == PrefillVariant::Hopper ? "prefill for Hopper" : "prefill");
+  }
 }
 
 std::vector<std::int32_t> edgeLengths() {
