@@ -1,6 +1,7 @@
 // `npm run bundle`: one archive that runs on a bare x86-64 Linux with glibc 2.35 or later: a Node of
 // its own, the C++ runtime in case the host has none, the code with its dependencies, the addon, the
-// attention kernels, the device contract suite and the kernels' tests, a launcher. Writes build/bundle/kvspan-<version>-linux-x64.tar.xz.
+// attention kernels, the device contract suite, the kernels' tests, a launcher. Writes
+// build/bundle/kvspan-<version>-linux-x64.tar.xz.
 import { execFileSync } from 'node:child_process';
 import {
   chmodSync,
