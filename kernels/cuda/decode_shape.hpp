@@ -24,7 +24,7 @@ struct DecodeShape {
 // Where the warps of a block merge their results.
 template <int HeadDim, int Rows>
 struct DecodeScratch {
-  float weighted[Rows][HeadDim];
+  float weighted[Rows][HeadDim + 4];  // the columns of 8 rows lie in different banks
   float reference[DecodeShape<HeadDim>::kWarps][Rows];
   float sum[DecodeShape<HeadDim>::kWarps][Rows];
 };

@@ -40,7 +40,7 @@ __device__ __forceinline__ void decodeItem(const DecodeParams& params, const Dec
     state.add(scores, tile + Shape::kHalfBytes, (lane & 7) + ((lane >> 4) << 3), (lane >> 3) & 1);
     stage = stage + 1 == Shape::kStages ? 0 : stage + 1;
   }
-  mergeWarps(state, rows, scratch);
+  mergeWarps(state, scratch);
   if (item.parts == 1) {
     writeResult<Element, HeadDim, Rows>(params, item, rows, scratch);
   } else {

@@ -41,47 +41,68 @@ __device__ __forceinline__ float totalSum(const Scratch& scratch, int row, float
   return total;
 }
 
-// Leaves the weighted sum of all warps in scratch.weighted, relative to the highest reference.
-// The warps add one after the other: that needs no memory for each of them, and always gives the
-// same result.
+// Leaves every warp's reference and sum of each row where all can read them.
 template <typename Element, int HeadDim, int Rows>
-__device__ __forceinline__ void mergeWarps(DecodeState<Element, HeadDim, Rows>& state, int rows,
-                                           DecodeScratch<HeadDim, Rows>& scratch) {
-  using Shape = DecodeShape<HeadDim>;
+__device__ __forceinline__ void shareTotals(const DecodeState<Element, HeadDim, Rows>& state,
+                                            DecodeScratch<HeadDim, Rows>& scratch) {
   const int lane = threadIdx.x % 32;
   const int warp = threadIdx.x / 32;
-  const int column = (lane % 4) * 2;
 #pragma unroll
   for (int i = 0; i < Rows / 4; ++i) {
     float sum = state.sum[i / 2][i % 2];
 #pragma unroll
     for (int lanes = 4; lanes < 32; lanes *= 2) sum += __shfl_xor_sync(kFullWarp, sum, lanes);
-    const int row = (i / 2) * 8 + column + i % 2;
+    const int row = (i / 2) * 8 + (lane % 4) * 2 + i % 2;
     if (lane < 4) {
       scratch.reference[warp][row] = state.reference[i / 2][i % 2];
       scratch.sum[warp][row] = sum;
     }
   }
   __syncthreads();
+}
+
+// Adds a warp's weighted sums of the dims [16 step, 16 step + 32) to the block's, of which there are
+// none in the first turn. All loads come before all stores, or each would wait for the one before it.
+template <typename Element, int HeadDim, int Rows>
+__device__ __forceinline__ void addSteps(const DecodeState<Element, HeadDim, Rows>& state, int step,
+                                         const float (&shrink)[Rows / 4], int turn,
+                                         DecodeScratch<HeadDim, Rows>& scratch) {
+  const int lane = threadIdx.x % 32;
+  float* const corner = &scratch.weighted[(lane % 4) * 2][step * 16 + lane / 4];
+  const auto at = [&](int i) -> float& {
+    const int row = i / 4 % (Rows / 8) * 8 + i % 2;
+    const int dim = i / (Rows / 2) * 16 + i % 4 / 2 * 8;
+    return corner[row * static_cast<int>(sizeof scratch.weighted[0] / sizeof(float)) + dim];
+  };
+  float sums[Rows] = {};
+  if (turn > 0) {
+#pragma unroll
+    for (int i = 0; i < Rows; ++i) sums[i] = at(i);
+  }
+#pragma unroll
+  for (int i = 0; i < Rows; ++i) {
+    const int g = i / 4 % (Rows / 8);
+    at(i) = sums[i] + state.weighted[step + i / (Rows / 2)][g][i % 4] * shrink[g * 2 + i % 2];
+  }
+}
+
+// Leaves the weighted sum of all warps in scratch.weighted, relative to the highest reference. The
+// warps add one after the other: that needs no memory for each of them, and always gives the same
+// result.
+template <typename Element, int HeadDim, int Rows>
+__device__ __forceinline__ void mergeWarps(const DecodeState<Element, HeadDim, Rows>& state,
+                                           DecodeScratch<HeadDim, Rows>& scratch) {
+  shareTotals(state, scratch);
   float shrink[Rows / 4];
 #pragma unroll
   for (int i = 0; i < Rows / 4; ++i) {
-    const int row = (i / 2) * 8 + column + i % 2;
+    const int row = (i / 2) * 8 + (threadIdx.x % 4) * 2 + i % 2;
     shrink[i] = exp2Fast(state.reference[i / 2][i % 2] - highestReference<Rows>(scratch, row));
   }
-  for (int turn = 0; turn < Shape::kWarps; ++turn) {
-    if (turn == warp) {
+  for (int turn = 0; turn < DecodeShape<HeadDim>::kWarps; ++turn) {
+    if (turn == threadIdx.x / 32) {
 #pragma unroll
-      for (int step = 0; step < HeadDim / 16; ++step) {
-#pragma unroll
-        for (int i = 0; i < Rows / 2; ++i) {
-          const int row = (i / 4) * 8 + column + i % 2;
-          if (row >= rows) continue;
-          float& to = scratch.weighted[row][step * 16 + lane / 4 + (i % 4 / 2) * 8];
-          const float value = state.weighted[step][i / 4][i % 4] * shrink[i / 4 * 2 + i % 2];
-          to = turn == 0 ? value : to + value;
-        }
-      }
+      for (int step = 0; step < HeadDim / 16; step += 2) addSteps(state, step, shrink, turn, scratch);
     }
     __syncthreads();
   }
