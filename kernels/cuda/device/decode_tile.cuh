@@ -6,12 +6,6 @@
 
 namespace kvspan::attention {
 
-__device__ __forceinline__ std::uint32_t transposeMatrix(std::uint32_t from) {
-  std::uint32_t to;
-  asm("movmatrix.sync.aligned.m8n8.trans.b16 %0, %1;\n" : "=r"(to) : "r"(from));
-  return to;
-}
-
 // The 16 bit heads x dims of a unit's queries as the second operand of the scores' product.
 template <int HeadDim, int Rows>
 struct DecodeQueries {

@@ -1,5 +1,7 @@
 // The instructions of sm_80 that attention is made of, and the two element types.
-#pragma once
+// A test that runs device code on the CPU brings its own (test/native/emulated_cuda.hpp).
+#ifndef KVSPAN_MMA
+#define KVSPAN_MMA
 
 #include <cuda_bf16.h>
 #include <cuda_fp16.h>
@@ -59,6 +61,13 @@ __device__ __forceinline__ Fragment loadMatrixTransposed(uint32_t address) {
   return f;
 }
 
+// Rows and columns of an 8 x 8 matrix of which each thread has two elements.
+__device__ __forceinline__ uint32_t transposeMatrix(uint32_t from) {
+  uint32_t to;
+  asm("movmatrix.sync.aligned.m8n8.trans.b16 %0, %1;" : "=r"(to) : "r"(from));
+  return to;
+}
+
 template <typename Element>
 struct Arithmetic;
 
@@ -114,3 +123,5 @@ __device__ __forceinline__ float exp2Fast(float x) {
 }
 
 }  // namespace kvspan::attention
+
+#endif

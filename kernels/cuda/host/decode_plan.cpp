@@ -150,6 +150,23 @@ double DecodePlan::imbalance() const {
   return tokens == 0 ? 1.0 : static_cast<double>(blockTokensMax) / mean;
 }
 
+DecodePlan::Arrays DecodePlan::forDevice() const {
+  const std::size_t blocks = blockStarts.size() - 1;
+  Arrays arrays;
+  arrays.items.reserve(blocks + items.size());
+  arrays.items.resize(blocks);
+  for (std::size_t block = 0; block < blocks; ++block) {
+    const auto first = items.begin() + blockStarts[block];
+    const auto last = items.begin() + blockStarts[block + 1];
+    arrays.blockStarts.push_back(static_cast<std::int32_t>(arrays.items.size()));
+    if (first == last) continue;
+    arrays.items[block] = *first;
+    arrays.items.insert(arrays.items.end(), first + 1, last);
+  }
+  arrays.blockStarts.push_back(static_cast<std::int32_t>(arrays.items.size()));
+  return arrays;
+}
+
 void checkDecodePlanShape(const DecodePlanShape& shape) {
   require(shape.blocks >= 1 && shape.blocks <= kBlocksMax, "blocks", shape.blocks,
           "1 .. " + std::to_string(kBlocksMax));

@@ -46,6 +46,12 @@ struct DecodePlan {
 
   // Tokens of the busiest block over the mean; 1 if there are none.
   double imbalance() const;
+  // As DecodePlanView has them: a block's first item at the block's own index.
+  struct Arrays {
+    std::vector<DecodeItem> items;
+    std::vector<std::int32_t> blockStarts;
+  };
+  Arrays forDevice() const;
 };
 
 // Throws Error(InvalidArgument) for more requests or longer ones than the shape allows.

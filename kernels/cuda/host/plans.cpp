@@ -84,19 +84,7 @@ DecodePlanBuffer::DecodePlanBuffer(std::shared_ptr<Gpu> gpu, const Shape& shape,
 
 const DecodePlan& DecodePlanBuffer::update(std::span<const std::int32_t> lengths, Stream stream) {
   plan_ = planDecode(planShape_, lengths);
-  const std::uint32_t blocks = planShape_.blocks;
-  std::vector<std::int32_t> starts;
-  std::vector<DecodeItem> items(blocks);
-  items.reserve(blocks + plan_.items.size());
-  for (std::uint32_t block = 0; block < blocks; ++block) {
-    const auto first = plan_.items.begin() + plan_.blockStarts[block];
-    const auto last = plan_.items.begin() + plan_.blockStarts[block + 1];
-    starts.push_back(static_cast<std::int32_t>(items.size()));
-    if (first == last) continue;
-    items[block] = *first;
-    items.insert(items.end(), first + 1, last);
-  }
-  starts.push_back(static_cast<std::int32_t>(items.size()));
+  const auto [items, starts] = plan_.forDevice();
   Staging staging(itemsAt_ + items.size() * sizeof(DecodeItem));
   staging.put(0, starts.data(), starts.size() * sizeof(std::int32_t));
   staging.put(itemsAt_, items.data(), items.size() * sizeof(DecodeItem));
