@@ -37,7 +37,7 @@ async function dependencies(say) {
 }
 
 const NATIVE_FOLDERS = ['native', 'kernels/cpu', 'kernels/cuda'];
-const isNativeSource = path => /\.(cpp|hpp|txt|json)$/.test(path);
+const isNativeSource = path => /\.(cpp|hpp|cuh|txt|json)$/.test(path);
 
 /** The addon and, with `tests`, the native test programs beside it. */
 export async function native(say, { tests = false } = {}) {
