@@ -6,8 +6,13 @@
  * Every failure is an Error with `code` (a code of proto/errors.ts), `field` (or ''), and a
  * sentence; `native/index.ts` turns it into a `KvspanError`. A wrong type names its path.
  *
- * Two users: the daemon (`openDevice`, `listen`) and the client (`connect`).
+ * Two users: the daemon (`openDevice`, `listen`) and the client (`connect`). The attention kernels,
+ * for whoever has a GPU, are in kernels.ts.
  */
+
+import type { Kernels, KernelsOptions } from './kernels.js';
+
+export type * from './kernels.js';
 
 export type Backend = 'host' | 'cuda';
 
@@ -312,6 +317,8 @@ export interface NativeModule {
    */
   openSession(options: SessionOptions, onEvent: (event: NativeSessionEvent) => void): NativeSession;
   openRawDevice(options: DeviceOptions): RawDevice;
+  /** Throws DEVICE_UNAVAILABLE without a driver or device that can run them, or without fatbins. */
+  openKernels(options: KernelsOptions): Kernels;
   attendBuffer(data: Uint8Array, request: AttendBufferRequest): Promise<Float32Array>;
   /** A stream of the host backend whose work is begun and ended by hand; for tests and the demo. */
   createHostStream(): bigint;
