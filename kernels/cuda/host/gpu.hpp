@@ -55,7 +55,7 @@ class Gpu {
 
   const cuda::Api& api() const { return api_; }
   const cuda::LaunchApi& launch() const { return launch_; }
-  const CudaContext& context() const { return *context_; }
+  CudaContext& context() const { return *context_; }
   void check(cuda::CUresult result, const char* call, const std::string& what) const {
     api_.check(result, call, what);
   }
