@@ -5,6 +5,7 @@
 import { Command, CommanderError } from 'commander';
 import { KvspanError } from '../proto/errors.js';
 import { allocatorBench } from './allocator/bench.js';
+import { attentionBench } from './attention/bench.js';
 import { growthBench } from './growth/bench.js';
 import type { Bench } from './harness/bench.js';
 import {
@@ -15,13 +16,21 @@ import {
   parseFlags,
 } from './harness/options.js';
 import { memoryBench } from './memory/bench.js';
+import { type ReportOptions, writeReport } from './report/report.js';
+import { servingBench } from './serving/bench.js';
 
 /** Exit codes, as the demo's: it could not be done; bad arguments. */
 const EXIT_FAULT = 1;
 const EXIT_USAGE = 2;
 
 /** In the order of the report. */
-const benches: readonly Bench[] = [growthBench, memoryBench, allocatorBench];
+const benches: readonly Bench[] = [
+  attentionBench,
+  growthBench,
+  memoryBench,
+  servingBench,
+  allocatorBench,
+];
 
 export async function main(argv: string[]): Promise<number> {
   const program = new Command('kvspan bench')
@@ -47,6 +56,14 @@ export async function main(argv: string[]): Promise<number> {
   ).action(async (flags: Flags) => {
     code = await runAll(parseFlags(flags));
   });
+  program
+    .command('report')
+    .description('the written page of the results that there are, with its plots')
+    .option('--results <directory>', 'where the JSON lies', OUT_DEFAULT)
+    .option('--out <file>', 'the page', 'bench/REPORT.md')
+    .action(async (options: ReportOptions) => {
+      for (const path of await writeReport(options)) process.stdout.write(`written to ${path}\n`);
+    });
   try {
     await program.parseAsync(argv, { from: 'user' });
   } catch (error) {
@@ -73,25 +90,29 @@ function addOptions(command: Command, parts: readonly string[]): Command {
     .option(
       '--trace <file...>',
       'JSON lines or CSV; without one, requests are drawn (bench/trace/README.md)',
-    );
+    )
+    .option('--requests <n>', 'of each trace, from its beginning (default: as the device allows)');
 }
 
 /** A bench that was asked for and cannot run is a failure. */
 async function runOne(bench: Bench, options: BenchOptions): Promise<number> {
-  const reason = await bench.run(options);
-  if (reason === null) return 0;
-  process.stderr.write(`kvspan bench ${bench.name}: ${reason}\n`);
-  return EXIT_FAULT;
+  const { impossible, failed } = await bench.run(options);
+  if (impossible !== null) process.stderr.write(`kvspan bench ${bench.name}: ${impossible}\n`);
+  return impossible === null && failed.length === 0 ? 0 : EXIT_FAULT;
 }
 
+/** One that cannot run on this machine is only told. */
 async function runAll(options: BenchOptions): Promise<number> {
   const names = chosenParts(
     benches.map(bench => bench.name),
     options.only,
   );
+  let code = 0;
   for (const bench of benches.filter(({ name }) => names.includes(name))) {
-    const reason = await bench.run({ ...options, only: null });
-    if (reason !== null) process.stdout.write(`${bench.name}: not measured, ${reason}\n`);
+    const { impossible, failed } = await bench.run({ ...options, only: null });
+    if (impossible !== null)
+      process.stdout.write(`${bench.name}: not measured here: ${impossible}\n`);
+    if (failed.length > 0) code = EXIT_FAULT;
   }
-  return 0;
+  return code;
 }

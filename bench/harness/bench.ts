@@ -1,5 +1,6 @@
 /** The form of a bench, and the running of one: its parts, one after the other, into one result. */
 import { join } from 'node:path';
+import { KvspanError } from '../../proto/errors.js';
 import {
   type BenchResult,
   commitOf,
@@ -24,6 +25,8 @@ export interface BenchDefinition<Context> {
   /** Of the private daemon, as `kvspan serve` takes them. */
   readonly serveArguments: (site: Site) => string[];
   readonly open: (rig: Rig) => Promise<Context>;
+  /** What `open` has opened beside sessions; the sessions are still open then. */
+  readonly close?: (context: Context) => void | Promise<void>;
 }
 
 /** A bench whose context is its own affair. */
@@ -31,8 +34,18 @@ export interface Bench {
   readonly name: string;
   readonly description: string;
   readonly parts: readonly string[];
-  /** Measures, prints, and writes its file. The reason if it cannot run here; null: it has run. */
-  run(options: BenchOptions): Promise<string | null>;
+  /**
+   * Measures, prints, and writes its file. A part that fails does not take the others' figures with
+   * it: it is told, and missing in the file.
+   */
+  run(options: BenchOptions): Promise<BenchOutcome>;
+}
+
+export interface BenchOutcome {
+  /** Why it cannot run here; null: it can. */
+  readonly impossible: string | null;
+  /** Of its parts, those that failed. */
+  readonly failed: readonly string[];
 }
 
 export function defineBench<Context>(definition: BenchDefinition<Context>): Bench {
@@ -46,36 +59,60 @@ export function defineBench<Context>(definition: BenchDefinition<Context>): Benc
       const chosen = chosenParts(parts, options.only);
       makeResultDirectory(options.out);
       const site = findSite(options);
-      const reason = definition.impossible?.(site) ?? null;
-      if (reason === null) await measure(definition, site, chosen);
-      return reason;
+      const impossible = definition.impossible?.(site) ?? null;
+      if (impossible !== null) return { impossible, failed: [] };
+      return { impossible, failed: await measure(definition, site, chosen) };
     },
   };
 }
 
+/** Names the parts that failed. */
 async function measure<Context>(
   definition: BenchDefinition<Context>,
   site: Site,
   chosen: readonly string[],
-): Promise<void> {
+): Promise<string[]> {
   const result = header(definition.name, site);
   process.stdout.write(`${describeHeader(result)}\n`);
   const rig = await openRig(site, definition.serveArguments(site));
-  const progress = createProgress(definition.name, chosen.length);
+  const { rows, failures } = await runParts(definition, rig, chosen);
+  if (rows.length > 0) {
+    process.stdout.write(`${renderRows(rows)}\n`);
+    process.stdout.write(`written to ${writeResult({ ...result, rows }, site.options.out)}\n`);
+  }
+  for (const [part, reason] of failures)
+    process.stderr.write(`kvspan bench ${definition.name}: ${part} failed: ${reason}\n`);
+  return [...failures.keys()];
+}
+
+async function runParts<Context>(
+  definition: BenchDefinition<Context>,
+  rig: Rig,
+  chosen: readonly string[],
+): Promise<{ rows: Row[]; failures: Map<string, string> }> {
   const rows: Row[] = [];
+  const failures = new Map<string, string>();
+  const progress = createProgress(definition.name, chosen.length);
+  let context: Context | null = null;
   try {
-    const context = await definition.open(rig);
+    context = await definition.open(rig);
     for (const part of chosen) {
       const tick = progress.begin(part);
-      rows.push(...((await definition.parts[part]?.(context, tick)) ?? []));
+      try {
+        rows.push(...((await definition.parts[part]?.(context, tick)) ?? []));
+      } catch (error) {
+        // A fault of the code keeps its trace; what a device or a daemon refuses is a sentence.
+        const told = error instanceof KvspanError ? error.message : (error as Error).stack;
+        failures.set(part, told ?? String(error));
+      }
       progress.end(part);
     }
   } finally {
     progress.stop();
+    if (context !== null) await definition.close?.(context);
     await rig.close();
   }
-  process.stdout.write(`${renderRows(rows)}\n`);
-  process.stdout.write(`written to ${writeResult({ ...result, rows }, site.options.out)}\n`);
+  return { rows, failures };
 }
 
 function header(name: string, site: Site): BenchResult {

@@ -14,6 +14,8 @@ export interface BenchOptions {
   readonly only: readonly string[] | null;
   /** Files of request traces; none: requests are drawn. */
   readonly traces: readonly string[];
+  /** Of each trace, from its beginning; null: as many as the bench has for the device. */
+  readonly requests: number | null;
   /** Runs behind each median; null: the bench's own. */
   readonly repeats: number | null;
 }
@@ -26,11 +28,13 @@ export interface Flags {
   readonly smoke: boolean;
   readonly only?: readonly string[];
   readonly trace?: readonly string[];
+  readonly requests?: string;
   readonly repeats?: string;
 }
 
 export const OUT_DEFAULT = 'bench/results';
 const REPEATS_MAX = 10_000;
+const REQUESTS_MAX = 10_000_000;
 
 export function parseFlags(flags: Flags): BenchOptions {
   const { backend } = flags;
@@ -43,14 +47,16 @@ export function parseFlags(flags: Flags): BenchOptions {
     smoke: flags.smoke,
     only: flags.only ?? null,
     traces: flags.trace ?? [],
-    repeats: flags.repeats === undefined ? null : parseRepeats(flags.repeats),
+    requests: whole('requests', flags.requests, REQUESTS_MAX),
+    repeats: whole('repeats', flags.repeats, REPEATS_MAX),
   };
 }
 
-function parseRepeats(text: string): number {
+function whole(flag: string, text: string | undefined, most: number): number | null {
+  if (text === undefined) return null;
   const value = Number(text);
-  if (text.trim() === '' || !Number.isInteger(value) || value < 1 || value > REPEATS_MAX)
-    throw badField('repeats', text, `an integer from 1 to ${REPEATS_MAX}`);
+  if (text.trim() === '' || !Number.isInteger(value) || value < 1 || value > most)
+    throw badField(flag, text, `an integer from 1 to ${most}`);
   return value;
 }
 

@@ -44,21 +44,25 @@ const through =
   };
 
 /** A session for each trace, with the marks of an engine: closed, it has given everything back. */
-const openSpans: Opener = async (shape, rig) =>
-  Spans.open(await rig.connect('bench-memory'), shape);
+const openSpans =
+  (growth: 'geometric' | 'linear'): Opener =>
+  async (shape, rig) =>
+    Spans.open(await rig.connect('bench-memory'), shape, growth);
 
 export const memoryBench = defineBench<Context>({
   name: 'memory',
-  description: 'a trace through four memory managers: what is mapped, wasted, and fits at once',
+  description: 'a trace through several memory managers: what is mapped, wasted, and fits at once',
   serveArguments: site => ['--pool-bytes', String(memoryScale(site).poolBytes)],
   async open(rig) {
     const scale = memoryScale(rig);
-    return { rig, scale, traces: await loadTraces(rig.options.traces, scale.requestsMax) };
+    const limit = rig.options.requests ?? scale.requestsMax;
+    return { rig, scale, traces: await loadTraces(rig.options.traces, limit) };
   },
   parts: {
     preallocated: through(shape => new Preallocated(shape)),
     blocks: through(shape => new BlockAllocator(shape, BLOCK_TOKENS)),
     layered: through(shape => new LayeredPages(shape)),
-    kvspan: through(openSpans),
+    kvspan: through(openSpans('geometric')),
+    linear: through(openSpans('linear')),
   },
 });
