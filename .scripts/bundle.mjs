@@ -1,10 +1,12 @@
 // `npm run bundle`: one archive that runs on a bare x86-64 Linux with glibc 2.35 or later: a Node of
 // its own, the C++ runtime in case the host has none, the code with its dependencies, the addon, the
-// device contract suite, a launcher. Writes build/bundle/kvspan-<version>-linux-x64.tar.xz.
+// attention kernels, the device contract suite, the kernels' tests, a launcher. Writes
+// build/bundle/kvspan-<version>-linux-x64.tar.xz.
 import { execFileSync } from 'node:child_process';
 import {
   chmodSync,
   copyFileSync,
+  cpSync,
   existsSync,
   mkdirSync,
   readFileSync,
@@ -15,6 +17,7 @@ import {
 } from 'node:fs';
 import { basename, join } from 'node:path';
 import { glibcNeeded, versionNeeds, weaken } from './elf.mjs';
+import { fetchNvcc, kernels, upToDate } from './kernels.mjs';
 import { must, root } from './lib.mjs';
 import { native, setup } from './setup.mjs';
 
@@ -35,6 +38,8 @@ if (process.platform !== 'linux' || process.arch !== 'x64') {
 
 await setup();
 await native(say, { tests: true });
+if (!upToDate()) await fetchNvcc(say);
+if (!(await kernels(say))) process.exit(1);
 rmSync(stage, { recursive: true, force: true });
 for (const folder of ['bin', 'lib', 'runtime']) mkdirSync(join(stage, folder), { recursive: true });
 
@@ -79,7 +84,13 @@ if (!existsSync(node)) {
 }
 copyFileSync(node, join(stage, 'bin/node'));
 copyFileSync(join(root, 'build/native/Release/kvspan.node'), join(stage, 'lib/kvspan.node'));
-copyFileSync(join(root, 'build/native/kvspan-selftest'), join(stage, 'lib/kvspan-selftest'));
+const programs = ['kvspan-selftest', 'kvspan-kerneltest'];
+for (const program of programs)
+  copyFileSync(join(root, 'build/native', program), join(stage, 'lib', program));
+cpSync(join(root, 'build/kernels'), join(stage, 'lib/kernels'), {
+  recursive: true,
+  filter: path => !path.endsWith('.complete'),
+});
 for (const library of ['libstdc++.so.6', 'libgcc_s.so.1']) {
   const path = execFileSync('g++', [`-print-file-name=${library}`], { encoding: 'utf8' }).trim();
   copyFileSync(realpathSync(path), join(stage, 'runtime', library));
@@ -87,7 +98,7 @@ for (const library of ['libstdc++.so.6', 'libgcc_s.so.1']) {
 const binaries = [
   'bin/node',
   'lib/kvspan.node',
-  'lib/kvspan-selftest',
+  ...programs.map(program => `lib/${program}`),
   'runtime/libstdc++.so.6',
   'runtime/libgcc_s.so.1',
 ];

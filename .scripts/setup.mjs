@@ -1,8 +1,10 @@
-// Makes a fresh clone runnable: dependencies, the native addon, the TypeScript build. Does only
+// Makes a fresh clone runnable: dependencies, the native addon, the attention kernels where there is an
+// nvcc, the TypeScript build. Does only
 // what is due, so that a second run costs almost nothing. `npm run build`.
 import { rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
+import { kernels } from './kernels.mjs';
 import { bin, mtime, must, newest, root, touch } from './lib.mjs';
 
 const NODE_OLDEST = [20, 19];
@@ -34,12 +36,13 @@ async function dependencies(say) {
   ]);
 }
 
-const isNativeSource = path => /\.(cpp|hpp|txt|json)$/.test(path);
+const NATIVE_FOLDERS = ['native', 'kernels/cpu', 'kernels/cuda'];
+const isNativeSource = path => /\.(cpp|hpp|cuh|txt|json)$/.test(path);
 
 /** The addon and, with `tests`, the native test programs beside it. */
 export async function native(say, { tests = false } = {}) {
   const binary = tests ? 'build/native/kvspan-native-tests' : 'build/native/Release/kvspan.node';
-  const folders = ['native', 'kernels/cpu', ...(tests ? ['test/native'] : [])];
+  const folders = [...NATIVE_FOLDERS, ...(tests ? ['test/native', 'test/kernels/gpu'] : [])];
   if (mtime(binary) >= newest(folders, isNativeSource)) return;
   say(`building the native core${tests ? ' and its tests' : ''}`);
   // The tests are always configured, since cmake-js configures a folder only once; without `tests`
@@ -56,7 +59,7 @@ export async function native(say, { tests = false } = {}) {
 export async function sanitized(say, sanitizer) {
   const out = `build/native-${sanitizer.split(',')[0]}`;
   const binary = `${out}/kvspan-native-tests`;
-  if (mtime(binary) >= newest(['native', 'kernels/cpu', 'test/native'], isNativeSource)) return;
+  if (mtime(binary) >= newest([...NATIVE_FOLDERS, 'test/native'], isNativeSource)) return;
   say(`building the native tests with the ${sanitizer} sanitizer`);
   const defines = ['-DKVSPAN_TESTS=ON', `-DKVSPAN_SANITIZE=${sanitizer}`];
   await must('the configuration', 'cmake', ['-S', 'native', '-B', out, ...defines], {
@@ -87,6 +90,7 @@ export async function setup({ quiet = false, tests = false } = {}) {
   checkNode();
   await dependencies(say);
   await native(say, { tests });
+  await kernels(say);
   await typescript(say);
 }
 

@@ -14,6 +14,8 @@ export { StepOutcome } from './native.js';
 const BINARY = 'kvspan.node';
 /** Where cmake-js leaves the binary, from the root of the package. */
 const BUILD_FOLDER = 'build/native/Release';
+/** Where `npm run kernels` leaves the compiled kernels, from the root of the package. */
+const KERNELS_FOLDER = 'build/kernels';
 
 type Callable = (this: unknown, ...args: unknown[]) => unknown;
 type Binary = NativeModule & { readonly classes: Record<string, { readonly prototype: object }> };
@@ -46,6 +48,23 @@ export function findBinary(env: NodeJS.ProcessEnv = process.env): string {
     `the native addon is not built; looked for ${places.join(', ')}; ` +
       'build it with `npx cmake-js compile -d native -O build/native`, or name it in KVSPAN_ADDON',
   );
+}
+
+/**
+ * The folder of the compiled attention kernels: `KVSPAN_KERNELS`, else beside the running file (a
+ * bundle), else where the build leaves it. That it holds them is `openKernels`'s to say.
+ */
+export function findKernels(env: NodeJS.ProcessEnv = process.env): string {
+  const named = env['KVSPAN_KERNELS'];
+  if (named) return named;
+  const here = dirname(fileURLToPath(import.meta.url));
+  const places = [
+    join(dirname(findBinary(env)), 'kernels'),
+    join(here, '..', KERNELS_FOLDER),
+    join(here, '../../..', KERNELS_FOLDER),
+  ];
+  const last = join(here, '../../..', KERNELS_FOLDER);
+  return places.find(place => existsSync(place)) ?? last;
 }
 
 function requireBinary(path: string): Binary {

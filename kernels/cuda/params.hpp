@@ -76,15 +76,17 @@ struct DecodeItem {
   std::int32_t part;       // -1: the whole unit; else where its partial result lies
   std::int32_t firstBlock; // of a split unit: the block that has its first part, and its counter
   std::int32_t parts;      // of the unit; 1 if whole
-  std::int32_t padding[3];
+  std::int32_t blockStep;  // from the block of a part to that of the next
+  std::int32_t padding[2];
 };
 
-// What the plan leaves on the device. Sizes depend on the capacity alone (plan.hpp), so that a
-// captured graph reads whatever plan was last copied there.
+// What the plan leaves on the device. Sizes depend on the capacity alone (plans.hpp), so that a
+// captured graph reads whatever plan was last copied there. A block's first item stands at the block's
+// own index, where it can be read without looking up where: with `parts` 0 the block has none.
 struct DecodePlanView {
-  const std::int32_t* blockStarts;  // [blocks + 1]: a block's items in `items`
-  const DecodeItem* items;
-  float* partials;                  // [2 * blocks][rows][headDim + 2]
+  const DecodeItem* items;          // [blocks], the first items, then the further ones
+  const std::int32_t* blockStarts;  // [blocks + 1]: where a block's further items begin in `items`
+  float* partials;                  // [2 * blocks] parts of decodePartFloats each
   std::int32_t* arrivals;           // [blocks], zero between launches
 };
 
@@ -99,10 +101,11 @@ struct DecodeParams {
   std::int32_t kvHeads;
 };
 
-// A tile of queries that one thread block computes.
+// A tile of query rows that one thread block computes for one KV head. Row i of a request is query
+// i / group and head i % group of the KV head's group of query heads: so short chunks fill a tile.
 struct PrefillTile {
   std::int32_t request;
-  std::int32_t firstQuery;  // of the request's queries
+  std::int32_t firstRow;  // of the request's queries * group rows
 };
 
 // New queries over existing context, causal: query i of request r, of n = queryStarts[r + 1] -

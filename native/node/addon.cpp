@@ -26,6 +26,10 @@ Napi::Object classTable(Napi::Env env, const Classes& classes) {
   table.Set("NativeSession", classes.session.Value());
   table.Set("NativeCache", classes.cache.Value());
   table.Set("RawDevice", classes.rawDevice.Value());
+  table.Set("Kernels", classes.kernels.Value());
+  table.Set("KernelBatch", classes.kernelBatch.Value());
+  table.Set("DecodePlan", classes.decodePlan.Value());
+  table.Set("PrefillPlan", classes.prefillPlan.Value());
   return table;
 }
 
@@ -39,6 +43,8 @@ Napi::Object start(Napi::Env env, Napi::Object exports) {
   defineSession(env, *classes);
   defineCache(env, *classes);
   defineRawDevice(env, *classes);
+  defineKernels(env, *classes);
+  defineKernelPlans(env, *classes);
 
   exports.Set("napiVersion", NAPI_VERSION);
   exports.Set("classes", classTable(env, *classes));
@@ -46,6 +52,7 @@ Napi::Object start(Napi::Env env, Napi::Object exports) {
   define<listen>(exports, "listen");
   define<openSession>(exports, "openSession");
   define<openRawDevice>(exports, "openRawDevice");
+  define<openKernels>(exports, "openKernels");
   define<attendBuffer>(exports, "attendBuffer");
   define<createHostStream>(exports, "createHostStream");
   define<hostStreamSubmit>(exports, "hostStreamSubmit");

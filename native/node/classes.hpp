@@ -14,6 +14,7 @@ namespace kvspan::node {
 
 struct Classes {
   Napi::FunctionReference device, server, session, cache, rawDevice;
+  Napi::FunctionReference kernels, kernelBatch, decodePlan, prefillPlan;
   // For promises that belong to no session.
   std::shared_ptr<Dispatcher> dispatcher;
 };
@@ -39,11 +40,14 @@ void defineServer(Napi::Env env, Classes& classes);
 void defineSession(Napi::Env env, Classes& classes);
 void defineCache(Napi::Env env, Classes& classes);
 void defineRawDevice(Napi::Env env, Classes& classes);
+void defineKernels(Napi::Env env, Classes& classes);
+void defineKernelPlans(Napi::Env env, Classes& classes);
 
 Napi::Value openDevice(const Napi::CallbackInfo& info);
 Napi::Value listen(const Napi::CallbackInfo& info);
 Napi::Value openSession(const Napi::CallbackInfo& info);
 Napi::Value openRawDevice(const Napi::CallbackInfo& info);
+Napi::Value openKernels(const Napi::CallbackInfo& info);
 Napi::Value attendBuffer(const Napi::CallbackInfo& info);
 Napi::Value createHostStream(const Napi::CallbackInfo& info);
 Napi::Value hostStreamSubmit(const Napi::CallbackInfo& info);

@@ -101,6 +101,14 @@ const rows: Row[] = [
     native.openRawDevice({ ...hostDevice, ...bad }),
   ),
 
+  ...args('openKernels', { options: 'object' }, bad => native.openKernels(bad), [0]),
+  ...fields(
+    'openKernels',
+    'options',
+    { ordinal: 'integer', library: 'textOrNull', folder: 'text' },
+    bad => native.openKernels({ ordinal: 0, library: null, folder: '/nowhere', ...bad }),
+  ),
+
   ...args('listen', { options: 'object' }, bad => native.listen(bad, onEvent), [0]),
   {
     call: 'listen',

@@ -17,6 +17,9 @@ template <>
 class KvAddress<0> {
  public:
   static constexpr int kPageTokens = 0;
+  // Consecutive tokens, from a multiple of it on, that one lookup serves: the rows between are
+  // tokenStride apart.
+  static constexpr int kRowsPerLookup = 1 << 30;
 
   KvAddress() = default;
   __device__ __forceinline__ KvAddress(const KvView& view, int request)
@@ -38,6 +41,7 @@ template <int PageTokens>
 class KvAddress {
  public:
   static constexpr int kPageTokens = PageTokens;
+  static constexpr int kRowsPerLookup = PageTokens;
   static_assert(PageTokens > 0 && (PageTokens & (PageTokens - 1)) == 0);
 
   KvAddress() = default;

@@ -1,0 +1,113 @@
+// Reads past the end of a request, made visible: memory is mapped up to the end of the last row and
+// no further, so that any such read is a fault. A fault ends the process's context, hence the child.
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cstdio>
+
+#include "device/cuda_device.hpp"
+#include "main.hpp"
+#include "problem.hpp"
+#include "test/native/harness.hpp"
+
+namespace kvspan::kerneltest {
+namespace {
+
+constexpr std::uint64_t kPage = 2 << 20;
+constexpr int kFaulted = 3;
+
+// A page of zeros with unmapped addresses on both sides.
+class LonePage {
+ public:
+  LonePage() : device_(openDevice({.backend = "cuda", .ordinal = 0, .library = ""})) {
+    base_ = device_->reserve(3 * kPage, 0);
+    handle_ = device_->create(kPage);
+    device_->map(base_ + kPage, handle_, kPage);
+    device_->access(base_ + kPage, kPage, Access::ReadWrite);
+  }
+  Address end() const { return base_ + 2 * kPage; }
+  // Stays mapped until the process ends: kernels may still be running.
+
+ private:
+  std::shared_ptr<Device> device_;
+  Address base_ = 0;
+  Handle handle_ = 0;
+};
+
+// K and V of one request of `length` tokens, each ending where its page ends.
+attention::KvArguments upToTheEnd(const attention::Shape& shape, std::int32_t length,
+                                  const LonePage& k, const LonePage& v, const DeviceArray& zeros) {
+  const std::uint64_t token = std::uint64_t{shape.rowBytes()} * shape.kvHeads;
+  const auto tensor = [&](const LonePage& page) {
+    return attention::TensorArguments{.address = page.end() - static_cast<std::uint64_t>(length) * token,
+                                      .slotStrideBytes = 0,
+                                      .pageStrideBytes = token,
+                                      .tokenStrideBytes = token,
+                                      .headStrideBytes = shape.rowBytes()};
+  };
+  return {.pageTokens = 0, .k = tensor(k), .v = tensor(v), .slots = zeros.address()};
+}
+
+// In the child: decode and prefill of lengths at tile edges; `past` rows beyond what is mapped.
+void attendToTheEnd(int past) {
+  const attention::Shape shape{Dtype::Bf16, 8, 2, 128};
+  const LonePage k, v;
+  const std::uint64_t rowBytes = shape.rowBytes();
+  const auto zeros = arrayOf(std::vector<std::int32_t>(1));
+  const DeviceArray rows(rowBytes * shape.queryHeads * 64);
+  for (const std::int32_t length : {1, 15, 16, 17, 63, 64, 65, 100, 1000}) {
+    auto kv = upToTheEnd(shape, length, k, v, zeros);
+    const attention::RowArguments row{rows.address(), rowBytes * shape.queryHeads, rowBytes};
+    const attention::AttentionArguments arguments{.kv = kv, .queries = row, .out = row, .options = {}};
+    const auto tokens = static_cast<std::uint32_t>(length + past);
+    const attention::PlanCapacity capacity{.requestsMax = 1, .tokensMax = tokens, .queriesMax = 64};
+    const auto decode = std::make_shared<attention::DecodePlanBuffer>(rig().gpu, shape, capacity);
+    const auto prefill = std::make_shared<attention::PrefillPlanBuffer>(rig().gpu, shape, capacity);
+    decode->update(std::vector<std::int32_t>{length + past}, rig().stream);
+    prefill->update(std::vector<std::int32_t>{0, std::min(length, 64)},
+                    std::vector<std::int32_t>{length + past}, rig().stream);
+    attention::KernelBatch batch(rig().library);
+    batch.addDecode(arguments, decode);
+    batch.addPrefill(arguments, prefill);
+    batch.launch(rig().stream);
+    rig().gpu->synchronize(rig().stream);
+  }
+}
+
+int runChild(const char* mode) {
+  const pid_t child = ::fork();
+  if (child == 0) {
+    const auto arguments = peerArguments(mode);
+    std::vector<char*> argv;
+    for (const auto& argument : arguments) argv.push_back(const_cast<char*>(argument.c_str()));
+    argv.push_back(nullptr);
+    ::execv("/proc/self/exe", argv.data());
+    ::_exit(127);
+  }
+  int status = 0;
+  ::waitpid(child, &status, 0);
+  return WIFEXITED(status) ? WEXITSTATUS(status) : 128;
+}
+
+KV_TEST("bounds: with nothing mapped past the last row, decode and prefill run") {
+  KV_CHECK_EQ(runChild("within"), 0);
+}
+
+KV_TEST("bounds: a length that is one too long faults, so the check above can fail") {
+  KV_CHECK_EQ(runChild("past"), kFaulted);
+}
+
+}  // namespace
+
+int runPeer(const std::string& mode) {
+  try {
+    attendToTheEnd(mode == "past" ? 1 : 0);
+    return 0;
+  } catch (const Error& error) {
+    std::fprintf(stderr, "%s: %s\n", mode.c_str(), error.what());
+    // Other failures must not pass for the fault that is looked for.
+    return std::string(error.what()).find("ILLEGAL_ADDRESS") != std::string::npos ? kFaulted : 1;
+  }
+}
+
+}  // namespace kvspan::kerneltest

@@ -1,0 +1,13 @@
+#pragma once
+
+#include <string>
+#include <vector>
+
+namespace kvspan::kerneltest {
+
+// The command line of a child that does what `mode` says with the same device and kernels.
+std::vector<std::string> peerArguments(const std::string& mode);
+// In the child: its exit status.
+int runPeer(const std::string& mode);
+
+}  // namespace kvspan::kerneltest
