@@ -3,7 +3,7 @@
  * name, everything that this machine can.
  */
 import { Command, CommanderError } from 'commander';
-import { KvspanError } from '../proto/errors.js';
+import { badField, KvspanError } from '../proto/errors.js';
 import { allocatorBench } from './allocator/bench.js';
 import { attentionBench } from './attention/bench.js';
 import { growthBench } from './growth/bench.js';
@@ -39,6 +39,7 @@ export async function main(argv: string[]): Promise<number> {
       'kvspan bench --help lists the benches, kvspan bench <bench> --help its options',
     )
     .exitOverride();
+  const names = benches.map(bench => bench.name);
   let code = 0;
   for (const bench of benches) {
     addOptions(program.command(bench.name).description(bench.description), bench.parts).action(
@@ -49,11 +50,13 @@ export async function main(argv: string[]): Promise<number> {
   }
   const all = program
     .command('all', { isDefault: true })
-    .description('every bench that can run on this machine; this is what no name means');
-  addOptions(
-    all,
-    benches.map(bench => bench.name),
-  ).action(async (flags: Flags) => {
+    .description('every bench that can run on this machine; this is what no name means')
+    .argument('[bench]')
+    .usage('[options]');
+  addOptions(all, names).action(async (unknown: string | undefined, flags: Flags) => {
+    // A name that is none falls to the command that needs none.
+    if (unknown !== undefined)
+      throw badField('bench', unknown, [...names, 'all', 'report'].join(', '));
     code = await runAll(parseFlags(flags));
   });
   program

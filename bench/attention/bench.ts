@@ -9,7 +9,13 @@ import { type Rig, UNMARKED } from '../harness/rig.js';
 import type { Row } from '../report/results.js';
 import { row } from '../report/statistics.js';
 import { loadTraces, type NamedTrace } from '../trace/load.js';
-import { type AttentionCase, decodeCases, kvBytesOf, prefillCases } from './cases.js';
+import {
+  type AttentionCase,
+  decodeCases,
+  kvBytesOf,
+  type PrefillKernel,
+  prefillCases,
+} from './cases.js';
 import { type Gpu, noKernels, openGpu } from './gpu.js';
 import {
   layersThatFit,
@@ -52,6 +58,10 @@ function plainRead(gpu: Gpu, bytes: number, runs: number): Row {
   gpu.free(address);
   return row(`plain read of ${bytes / 2 ** 20} MiB`, 'cudaMalloc: speed', 'GB/s', samples);
 }
+
+/** Compute capability 9.0 alone has the second one. */
+const prefillKernels = ({ kernels: { device } }: Gpu): PrefillKernel[] =>
+  device.computeMajor === 9 ? ['portable', 'hopper'] : ['portable'];
 
 async function place(context: Context, attention: AttentionCase): Promise<Placed[]> {
   const { gpu, session, rig } = context;
@@ -107,6 +117,9 @@ export const attentionBench = defineBench<Context>({
     read: async ({ read }) => [read],
     decode: (context, tick) =>
       measureAll(context, decodeCases(context.rig.options.smoke, context.trace), tick),
-    prefill: (context, tick) => measureAll(context, prefillCases(context.rig.options.smoke), tick),
+    prefill: (context, tick) => {
+      const cases = prefillCases(context.rig.options.smoke, prefillKernels(context.gpu));
+      return measureAll(context, cases, tick);
+    },
   },
 });

@@ -1,5 +1,5 @@
 /** What attention is measured on, and how many bytes and operations it is. */
-import type { AttentionShape } from '../../native/index.js';
+import type { AttentionShape, PrefillWork } from '../../native/index.js';
 import { Random } from '../trace/random.js';
 import type { TraceRequest } from '../trace/types.js';
 
@@ -27,7 +27,11 @@ export interface AttentionCase {
   readonly lengths: Int32Array;
   /** New tokens of each request, the last of its length. */
   readonly queries: Int32Array;
+  /** Of a prefill: which of its kernels. */
+  readonly kernel: PrefillKernel;
 }
+
+export type PrefillKernel = Exclude<PrefillWork['variant'], 'fastest'>;
 
 const K = 1024;
 
@@ -37,6 +41,7 @@ export function decodeCase(name: string, lengths: readonly number[]): AttentionC
     name,
     lengths: Int32Array.from(lengths),
     queries: Int32Array.from(lengths, () => 1),
+    kernel: 'portable',
   };
 }
 
@@ -47,10 +52,16 @@ const even = (batch: number, tokens: number): AttentionCase =>
   );
 
 /** `queries` new tokens behind `context` older ones, of one request. */
-export function prefillCase(queries: number, context: number): AttentionCase {
+export function prefillCase(
+  queries: number,
+  context: number,
+  kernel: PrefillKernel = 'portable',
+): AttentionCase {
+  const tokens = context === 0 ? `${queries}` : `${queries} over ${context}`;
   return {
     kind: 'prefill',
-    name: context === 0 ? `prefill, ${queries}` : `prefill, ${queries} over ${context}`,
+    name: `prefill, ${tokens}, ${kernel} kernel`,
+    kernel,
     lengths: Int32Array.of(context + queries),
     queries: Int32Array.of(queries),
   };
@@ -86,15 +97,23 @@ export function decodeCases(
   ];
 }
 
-export function prefillCases(smoke: boolean): AttentionCase[] {
-  if (smoke) return [prefillCase(512, 0), prefillCase(256, 512)];
-  return [
-    prefillCase(4 * K, 0),
-    prefillCase(16 * K, 0),
-    prefillCase(64 * K, 0),
-    prefillCase(2 * K, 16 * K),
-    prefillCase(2 * K, 64 * K),
-  ];
+/** By each of the kernels that the device has. */
+export function prefillCases(smoke: boolean, kernels: readonly PrefillKernel[]): AttentionCase[] {
+  const sizes = smoke
+    ? ([
+        [512, 0],
+        [256, 512],
+      ] as const)
+    : ([
+        [4 * K, 0],
+        [16 * K, 0],
+        [64 * K, 0],
+        [2 * K, 16 * K],
+        [2 * K, 64 * K],
+      ] as const);
+  return kernels.flatMap(kernel =>
+    sizes.map(([queries, context]) => prefillCase(queries, context, kernel)),
+  );
 }
 
 export const sum = (values: Iterable<number>): number => {

@@ -1,12 +1,12 @@
 /** The GPU's memory as the benches use it: arrays, rows of plausible numbers, a way to empty L2. */
-import { type CopyWork, type Kernels, loadNative } from '../../native/index.js';
+import { type CopyWork, findKernels, type Kernels, loadNative } from '../../native/index.js';
 import type { Site } from '../harness/rig.js';
 import { Random } from '../trace/random.js';
 
 /** Random numbers are made on the host once, and copied on the device as often as is wanted. */
 const SEED_BYTES = 16 * 1024 * 1024;
-/** L2 is emptied by writing so many times its size. */
-const FLUSH_FACTOR = 2n;
+/** L2 is emptied by reading so many times its size. */
+const FLUSH_FACTOR = 3n;
 
 export class Gpu {
   readonly kernels: Kernels;
@@ -19,6 +19,7 @@ export class Gpu {
     this.stream = kernels.createStream();
     const bytes = kernels.device.l2Bytes * FLUSH_FACTOR;
     this.flush = { address: kernels.allocate(bytes), bytes };
+    kernels.prepare([{ kind: 'fill', ...this.flush, byte: 0 }]).launch(this.stream);
     this.#seed = kernels.allocate(BigInt(SEED_BYTES));
     kernels.copyIn(this.#seed, new Uint8Array(plausibleRows(SEED_BYTES / 2).buffer));
   }
@@ -80,7 +81,7 @@ export function plausibleRows(count: number): Uint16Array {
 /** On the device of a site or rig; throws DEVICE_UNAVAILABLE. */
 export function openGpu({ deviceOptions }: Pick<Site, 'deviceOptions'>): Gpu {
   const { ordinal, library } = deviceOptions;
-  return new Gpu(loadNative().openKernels({ ordinal, library, folder: null }));
+  return new Gpu(loadNative().openKernels({ ordinal, library, folder: findKernels() }));
 }
 
 /** Why there are no kernels here; null: there are. */
@@ -88,7 +89,7 @@ export function noKernels(site: Site): string | null {
   if (site.backend !== 'cuda') return 'its kernels need a GPU, and this is the host backend';
   const { ordinal, library } = site.deviceOptions;
   try {
-    loadNative().openKernels({ ordinal, library, folder: null }).close();
+    loadNative().openKernels({ ordinal, library, folder: findKernels() }).close();
     return null;
   } catch (error) {
     return error instanceof Error ? error.message : String(error);

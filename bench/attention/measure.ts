@@ -53,7 +53,7 @@ export class Stage {
     const work: KernelWork =
       plan.kind === 'decode'
         ? { ...common, kind: 'decode', plan: plan.plan }
-        : { ...common, kind: 'prefill', plan: plan.plan };
+        : { ...common, kind: 'prefill', plan: plan.plan, variant: this.#case.kernel };
     return this.#gpu.kernels.prepare([work]);
   }
 

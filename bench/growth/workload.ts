@@ -49,7 +49,7 @@ export function growthWorkload({ backend, device, options }: Site): GrowthWorklo
       batch: gpu ? 64 : options.smoke ? 4 : 16,
       steps,
       baseTokens: (gpu ? 2 : 1) * laneTokens - steps / 2,
-      passMs: 10,
+      passMs: 5,
     },
   };
 }

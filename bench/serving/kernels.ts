@@ -142,6 +142,7 @@ export class PassKernels {
       out: this.#rows(this.#out, queryHeads, decodeCount),
       options: this.#options,
       plan: this.#prefillPlan,
+      variant: 'fastest',
     };
   }
 

@@ -59,7 +59,8 @@ export const attention: Section = {
     'One kernel template, whose only parameter is how an address is computed: contiguous (base and ' +
     'stride) or paged (block table, shuffled). One layer, 32 query heads, 8 KV heads, head dim 128, ' +
     'bf16. L2 is emptied before each run; the variants take turns. "On kvspan" is the memory of a ' +
-    'real session: token-major has all layers of a token together, so a layer reads strided rows.',
+    'real session: token-major has all layers of a token together, so a layer reads strided rows. ' +
+    'Prefill has two kernels, a portable one and one for Hopper alone, each with both layouts.',
   command: './kvspan bench attention --backend cuda --trace TRACE',
   charts: result =>
     [chart(result, 'decode', 'GB/s of K and V'), chart(result, 'prefill', 'TFLOP/s')].filter(
