@@ -47,7 +47,14 @@ say('bundling the code');
 const { build } = await import('esbuild');
 await build({
   absWorkingDir: root,
-  entryPoints: ['client/cli/main.ts', 'daemon/command.ts', 'bench/demo/main.ts', 'bench/main.ts'],
+  entryPoints: [
+    'client/cli/main.ts',
+    'daemon/command.ts',
+    'bench/demo/main.ts',
+    'bench/main.ts',
+    // A thread of a benchmark, started by its path.
+    'bench/growth/ahead-worker.ts',
+  ],
   outbase: root,
   outdir: join(stage, 'lib'),
   bundle: true,

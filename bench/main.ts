@@ -1,43 +1,71 @@
-/** `kvspan bench [allocator]`: runs benchmarks, prints tables, writes JSON under `bench/results/`. */
+/**
+ * `kvspan bench [bench]`: measures, prints tables, writes JSON under `bench/results/`; without a
+ * name, everything that this machine can.
+ */
 import { Command, CommanderError } from 'commander';
-import { KvspanError } from '../proto/errors.js';
-import { defaultCudaLibrary } from '../proto/paths.js';
-import { runAllocatorBench } from './allocator/bench.js';
+import { badField, KvspanError } from '../proto/errors.js';
+import { allocatorBench } from './allocator/bench.js';
+import { attentionBench } from './attention/bench.js';
+import { growthBench } from './growth/bench.js';
+import type { Bench } from './harness/bench.js';
+import {
+  type BenchOptions,
+  chosenParts,
+  type Flags,
+  OUT_DEFAULT,
+  parseFlags,
+} from './harness/options.js';
+import { memoryBench } from './memory/bench.js';
+import { type ReportOptions, writeReport } from './report/report.js';
+import { servingBench } from './serving/bench.js';
 
 /** Exit codes, as the demo's: it could not be done; bad arguments. */
 const EXIT_FAULT = 1;
 const EXIT_USAGE = 2;
 
-interface Flags {
-  readonly backend: string;
-  readonly cudaLibrary?: string;
-  readonly out: string;
-  readonly smoke: boolean;
-  readonly only?: string[];
-}
+/** In the order of the report. */
+const benches: readonly Bench[] = [
+  attentionBench,
+  growthBench,
+  memoryBench,
+  servingBench,
+  allocatorBench,
+];
 
 export async function main(argv: string[]): Promise<number> {
   const program = new Command('kvspan bench')
-    .description('Measures kvspan against the raw calls of the device, in one run.')
-    .showHelpAfterError('kvspan bench allocator --help lists the options')
-    .exitOverride();
-  let code = 0;
-  program
-    .command('allocator', { isDefault: true })
-    .description('step, grants, growth, session set-up, and the daemon itself')
-    .option('--backend <backend>', 'auto, host or cuda', 'auto')
-    .option(
-      '--cuda-library <file>',
-      "path of libcuda (default: KVSPAN_CUDA_LIBRARY, else the system's)",
+    .description('Measures kvspan beside its alternatives, in one run on one machine.')
+    .showHelpAfterError(
+      'kvspan bench --help lists the benches, kvspan bench <bench> --help its options',
     )
-    .option('--out <directory>', 'where the JSON goes', 'bench/results')
-    .option('--smoke', 'small sizes: checks that the harness runs, not how fast', false)
-    .option('--only <case...>', 'step, grant, growth, setup, resident')
-    .action(async (flags: Flags) => {
-      code = await runAllocatorBench({
-        ...flags,
-        cudaLibrary: flags.cudaLibrary ?? defaultCudaLibrary(),
-      });
+    .exitOverride();
+  const names = benches.map(bench => bench.name);
+  let code = 0;
+  for (const bench of benches) {
+    addOptions(program.command(bench.name).description(bench.description), bench.parts).action(
+      async (flags: Flags) => {
+        code = await runOne(bench, parseFlags(flags));
+      },
+    );
+  }
+  const all = program
+    .command('all', { isDefault: true })
+    .description('every bench that can run on this machine; this is what no name means')
+    .argument('[bench]')
+    .usage('[options]');
+  addOptions(all, names).action(async (unknown: string | undefined, flags: Flags) => {
+    // A name that is none falls to the command that needs none.
+    if (unknown !== undefined)
+      throw badField('bench', unknown, [...names, 'all', 'report'].join(', '));
+    code = await runAll(parseFlags(flags));
+  });
+  program
+    .command('report')
+    .description('the written page of the results that there are, with its plots')
+    .option('--results <directory>', 'where the JSON lies', OUT_DEFAULT)
+    .option('--out <file>', 'the page', 'bench/REPORT.md')
+    .action(async (options: ReportOptions) => {
+      for (const path of await writeReport(options)) process.stdout.write(`written to ${path}\n`);
     });
   try {
     await program.parseAsync(argv, { from: 'user' });
@@ -47,6 +75,47 @@ export async function main(argv: string[]): Promise<number> {
     if (!(error instanceof KvspanError)) throw error;
     process.stderr.write(`kvspan bench: ${error.message}\n`);
     return error.code === 'INVALID_ARGUMENT' ? EXIT_USAGE : EXIT_FAULT;
+  }
+  return code;
+}
+
+function addOptions(command: Command, parts: readonly string[]): Command {
+  return command
+    .option('--backend <backend>', 'auto, host or cuda', 'auto')
+    .option(
+      '--cuda-library <file>',
+      "path of libcuda (default: KVSPAN_CUDA_LIBRARY, else the system's)",
+    )
+    .option('--out <directory>', 'where the JSON goes', OUT_DEFAULT)
+    .option('--smoke', 'small sizes: checks that the harness runs, not how fast', false)
+    .option('--only <part...>', parts.join(', '))
+    .option('--repeats <n>', 'runs behind each median (default: 20, or more)')
+    .option(
+      '--trace <file...>',
+      'JSON lines or CSV; without one, requests are drawn (bench/trace/README.md)',
+    )
+    .option('--requests <n>', 'of each trace, from its beginning (default: as the device allows)');
+}
+
+/** A bench that was asked for and cannot run is a failure. */
+async function runOne(bench: Bench, options: BenchOptions): Promise<number> {
+  const { impossible, failed } = await bench.run(options);
+  if (impossible !== null) process.stderr.write(`kvspan bench ${bench.name}: ${impossible}\n`);
+  return impossible === null && failed.length === 0 ? 0 : EXIT_FAULT;
+}
+
+/** One that cannot run on this machine is only told. */
+async function runAll(options: BenchOptions): Promise<number> {
+  const names = chosenParts(
+    benches.map(bench => bench.name),
+    options.only,
+  );
+  let code = 0;
+  for (const bench of benches.filter(({ name }) => names.includes(name))) {
+    const { impossible, failed } = await bench.run({ ...options, only: null });
+    if (impossible !== null)
+      process.stdout.write(`${bench.name}: not measured here: ${impossible}\n`);
+    if (failed.length > 0) code = EXIT_FAULT;
   }
   return code;
 }

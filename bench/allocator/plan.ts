@@ -3,10 +3,17 @@
 export const PAGE_BYTES = 2 * 1024 * 1024;
 const ORDER_MAX = 9;
 
-/** The sizes, in bytes, of one slot's extents from nothing to at least `targetBytes`. */
-export function growthExtents(targetBytes: number, growth: 'geometric' | 'linear'): number[] {
+/**
+ * The sizes, in bytes, of the extents by which one slot grows to at least `targetBytes`, from
+ * nothing or from so many pages.
+ */
+export function growthExtents(
+  targetBytes: number,
+  growth: 'geometric' | 'linear',
+  firstPages = 0,
+): number[] {
   const extents: number[] = [];
-  let mapped = 0;
+  let mapped = firstPages * PAGE_BYTES;
   while (mapped < targetBytes) {
     const next = growth === 'linear' ? PAGE_BYTES : nextExtentBytes(mapped, targetBytes - mapped);
     extents.push(next);

@@ -18,11 +18,16 @@ const MIB = 1024 * 1024;
 const GIB = 1024 * MIB;
 
 /** 32 layers, 8 KV heads, head dim 128, bf16: 128 KiB a token, as Llama-3-8B. */
-const llama8b = { layers: 32, kvHeads: 8, headDim: 128, dtype: 'bf16' } as const;
+export const llama8b = { layers: 32, kvHeads: 8, headDim: 128, dtype: 'bf16' } as const;
 /** 4 KiB a token: 256 live slots fit in half a GiB of ordinary memory. */
-const small = { layers: 4, kvHeads: 2, headDim: 128, dtype: 'bf16' } as const;
+export const small = { layers: 4, kvHeads: 2, headDim: 128, dtype: 'bf16' } as const;
 
-export function workloadFor(backend: string, smoke: boolean): Workload {
+export function workloadFor(backend: string, smoke: boolean, repeats: number | null): Workload {
+  const workload = sizes(backend, smoke);
+  return repeats === null ? workload : { ...workload, repeats };
+}
+
+function sizes(backend: string, smoke: boolean): Workload {
   if (smoke) {
     return {
       geometry: small,

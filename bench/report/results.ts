@@ -8,12 +8,29 @@ import { cpus } from 'node:os';
 import { join } from 'node:path';
 import { badField } from '../../proto/errors.js';
 
+export const units = [
+  'us',
+  'ms',
+  'MB',
+  'GiB',
+  'GB/s',
+  'TFLOP/s',
+  'count',
+  'requests',
+  'tokens',
+  'steps',
+  'ratio',
+  'share',
+] as const;
+
+export type Unit = (typeof units)[number];
+
 export interface Row {
   /** What was measured, e.g. `step, 256 live slots`. */
   readonly case: string;
   /** Which way, or which statistic of it, e.g. `mapped ahead, p99` or `raw calls`. */
   readonly variant: string;
-  readonly unit: 'us' | 'ms' | 'MB' | 'count' | 'ratio' | 'share';
+  readonly unit: Unit;
   readonly median: number;
   readonly min: number;
   readonly max: number;
@@ -28,7 +45,13 @@ export interface BenchResult {
   readonly driver: string;
   readonly commit: string;
   readonly date: string;
-  readonly machine: { readonly cpu: string; readonly cores: number; readonly node: string };
+  readonly machine: {
+    readonly cpu: string;
+    readonly cores: number;
+    readonly node: string;
+    /** Of the device, as found; null: not known. Absent in results of before. */
+    readonly clocks?: string | null;
+  };
   readonly rows: readonly Row[];
 }
 

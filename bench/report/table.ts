@@ -6,7 +6,7 @@ export function renderRows(rows: readonly Row[]): string {
   const table = new Table({
     head: ['case', 'variant', 'median', 'min', 'max', 'unit', 'n'],
     colAligns: ['left', 'left', 'right', 'right', 'right', 'left', 'right'],
-    style: { head: [], border: [] },
+    style: { head: [], border: [], compact: true },
   });
   let previous = '';
   for (const row of rows) {

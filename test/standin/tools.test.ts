@@ -1,4 +1,4 @@
-/** The demo and the allocator bench on the cuda backend, each with a daemon of its own. */
+/** The demo and the benches on the cuda backend, each with a daemon of its own. */
 import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -23,9 +23,16 @@ afterEach(() => {
   process.env['KVSPAN_CUDA_LIBRARY'] = library;
 });
 
-function quietly(): void {
-  vi.spyOn(process.stdout, 'write').mockReturnValue(true);
-  vi.spyOn(process.stderr, 'write').mockReturnValue(true);
+/** Nothing is printed; what would have been. */
+function quietly(): () => string {
+  let text = '';
+  const keep = (chunk: string | Uint8Array): boolean => {
+    text += chunk.toString();
+    return true;
+  };
+  vi.spyOn(process.stdout, 'write').mockImplementation(keep);
+  vi.spyOn(process.stderr, 'write').mockImplementation(keep);
+  return () => text;
 }
 
 async function runDemo(...more: string[]): Promise<{ code: number; report: DemoReport }> {
@@ -86,13 +93,25 @@ it('preempts when the pool is too small, and every byte is right', {
   expect(code).toBe(0);
 });
 
-it('measures every part of the allocator bench', { timeout: RUN_MS }, async () => {
-  quietly();
-  expect(await bench(['--smoke', '--backend', 'cuda', '--out', directory])).toBe(0);
-  const [name] = (await readdir(directory)).filter(file => file.startsWith('allocator-smoke'));
-  const text = await readFile(join(directory, name as string), 'utf8');
-  const result = JSON.parse(text) as BenchResult;
-  expect(result).toMatchObject({ backend: 'cuda', device: 'stand-in' });
-  expect(new Set(result.rows.map(row => row.case)).size).toBeGreaterThan(6);
-  for (const row of result.rows) expect(Number.isFinite(row.median)).toBe(true);
+it.each(['allocator', 'growth', 'memory'])(
+  'measures every part of the %s bench',
+  {
+    timeout: RUN_MS,
+  },
+  async name => {
+    quietly();
+    expect(await bench([name, '--smoke', '--backend', 'cuda', '--out', directory])).toBe(0);
+    const [file] = (await readdir(directory)).filter(one => one.startsWith(`${name}-smoke`));
+    const text = await readFile(join(directory, file as string), 'utf8');
+    const result = JSON.parse(text) as BenchResult;
+    expect(result).toMatchObject({ backend: 'cuda', device: 'stand-in' });
+    expect(result.rows.length).toBeGreaterThan(20);
+    for (const row of result.rows) expect(Number.isFinite(row.median)).toBe(true);
+  },
+);
+
+it('says why there is no attention bench without kernels', { timeout: RUN_MS }, async () => {
+  const said = quietly();
+  expect(await bench(['attention', '--smoke', '--backend', 'cuda', '--out', directory])).toBe(1);
+  expect(said()).toMatch(/kvspan bench attention: .*(npm run kernels|cuModuleLoadData)/);
 });
