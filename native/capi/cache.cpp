@@ -208,6 +208,15 @@ int kvspan_cache_lengths(kvspan_cache cache, int32_t* lengths, size_t count, kvs
   });
 }
 
+int kvspan_cache_length(kvspan_cache cache, uint32_t slot, uint32_t* tokens, kvspan_error* error) {
+  return guarded(error, [&] {
+    const auto open = findCache(cache);
+    needed(tokens, "tokens");
+    const std::lock_guard lock(open->engine);
+    *tokens = open->cache->length(slot);
+  });
+}
+
 int kvspan_cache_mapped_tokens(kvspan_cache cache, uint32_t slot, uint32_t* tokens,
                                kvspan_error* error) {
   return guarded(error, [&] {

@@ -267,6 +267,9 @@ KVSPAN_API int kvspan_cache_free(kvspan_cache cache, uint32_t slot, int has_stre
 /* Of all slots, 0: not live; `count` is slot_count. */
 KVSPAN_API int kvspan_cache_lengths(kvspan_cache cache, int32_t* lengths, size_t count,
                                     kvspan_error* error);
+/* Of a live slot. SLOT_UNKNOWN, SLOT_FREED. */
+KVSPAN_API int kvspan_cache_length(kvspan_cache cache, uint32_t slot, uint32_t* tokens,
+                                   kvspan_error* error);
 /* Whole tokens of this slot that are mapped, live or idle. */
 KVSPAN_API int kvspan_cache_mapped_tokens(kvspan_cache cache, uint32_t slot, uint32_t* tokens,
                                           kvspan_error* error);
@@ -293,6 +296,8 @@ KVSPAN_API int kvspan_host_stream_create(uint64_t* stream, kvspan_error* error);
 KVSPAN_API int kvspan_host_stream_submit(uint64_t stream, kvspan_error* error);
 /* The oldest outstanding piece of work is done. */
 KVSPAN_API int kvspan_host_stream_complete(uint64_t stream, kvspan_error* error);
+/* `idle` 1: all that was submitted is done. */
+KVSPAN_API int kvspan_host_stream_idle(uint64_t stream, int32_t* idle, kvspan_error* error);
 KVSPAN_API int kvspan_host_stream_destroy(uint64_t stream, kvspan_error* error);
 
 /* ── Tensors ───────────────────────────────────────────────────────────────────────────────── */

@@ -88,6 +88,10 @@ int kvspan_host_stream_complete(uint64_t stream, kvspan_error* error) {
   return guarded(error, [&] { hostStreamComplete(stream); });
 }
 
+int kvspan_host_stream_idle(uint64_t stream, int32_t* idle, kvspan_error* error) {
+  return guarded(error, [&] { *needed(idle, "idle") = hostFence(stream)->reached() ? 1 : 0; });
+}
+
 int kvspan_host_stream_destroy(uint64_t stream, kvspan_error* error) {
   return guarded(error, [&] { destroyHostStream(stream); });
 }
