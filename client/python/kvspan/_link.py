@@ -124,8 +124,10 @@ class Link:
 
     def give_back(self, extent_ids: Sequence[int]) -> Future[memory.ExchangeResponse]:
         """Extents that were unmapped and released here. All or nothing."""
-        request = memory.ReturnRequest(extent_ids=extent_ids)
-        return self._ask(memory.ExchangeRequest(**{"return": request}))
+        request = memory.ExchangeRequest()
+        # The field's name is a word of the language.
+        getattr(request, "return").extent_ids.extend(extent_ids)
+        return self._ask(request)
 
     def cancel(self, grant_id: int) -> Future[memory.ExchangeResponse]:
         return self._ask(

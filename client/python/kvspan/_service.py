@@ -84,15 +84,17 @@ def decode_refusal(wire: types.Refusal) -> KvspanError:
 
 def error_of_call(failure: grpc.RpcError) -> KvspanError:
     """The refusal in the trailer if there is one (the daemon decided), else the status alone."""
-    trailers = failure.trailing_metadata() if hasattr(failure, "trailing_metadata") else None
+    # A failed call is both: the error, and the call that can be asked why.
+    call: Any = failure
+    trailers = call.trailing_metadata() if hasattr(call, "trailing_metadata") else None
     for key, value in trailers or ():
         if key == REFUSAL_METADATA_KEY:
             try:
                 return decode_refusal(types.Refusal.FromString(value))
             except Exception as cause:  # protobuf raises its own kinds
                 return error("PROTOCOL", f"an unreadable refusal: {cause}")
-    status = failure.code() if hasattr(failure, "code") else None
-    details = failure.details() if hasattr(failure, "details") else str(failure)
+    status = call.code() if hasattr(call, "code") else None
+    details = call.details() if hasattr(call, "details") else str(failure)
     name = status.name if status is not None else "UNKNOWN"
     code = _CODE_OF_STATUS.get(status, "PROTOCOL") if status is not None else "PROTOCOL"
     return error(code, f"gRPC status {name}: {details}")

@@ -8,8 +8,6 @@ import time
 import warnings
 import weakref
 from collections.abc import Callable, Mapping
-from concurrent.futures import FIRST_COMPLETED
-from concurrent.futures import wait as wait_for
 from dataclasses import replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final
@@ -21,11 +19,11 @@ from . import _abi
 from . import _validate as validate
 from ._background import finish
 from ._borrows import Borrows
-from ._grants import Flight, Wish
-from ._native import Int32Array, NativeCache, NativeSession, Plan
-from ._step import StepResult, device_matches, lengths_array, lengths_mapping, stream_number
+from ._native import Int32Array, NativeCache, Plan
+from ._refill import Refills
+from ._step import StepResult, lengths_array, lengths_mapping, stream_number
 from .errors import KvspanError, bad_field, error
-from .geometry import Geometry, Part, check_geometry
+from .geometry import Geometry, Part
 from .ragged import Ragged
 from .stats import CacheStats, cache_stats
 from .views import StridedView
@@ -33,12 +31,6 @@ from .views import StridedView
 if TYPE_CHECKING:
     from .session import Session
 
-#: A daemon that is asked not to wait still needs a moment to answer, in seconds.
-_GRANT_ANSWER: Final = 0.25
-#: While a grant waits, memory may come by other ways: so often whoever waits looks again.
-_LOOK_AGAIN: Final = 0.02
-
-_OUTCOMES: Final = ("nothing", "ahead", "mapped", "short")
 _NOTHING: Final = StepResult("nothing", 0, ())
 _AHEAD: Final = StepResult("ahead", 0, ())
 
@@ -70,11 +62,10 @@ class Cache:
         self._session = session
         self._native = native
         self._borrows = Borrows()
+        self._refills = Refills(session, native)
         self._ragged: weakref.WeakSet[Ragged] = weakref.WeakSet()
         self._report = _abi.StepReport()
         self._lock = threading.Lock()
-        #: Of the steps that wait: one at a time, so that a slow daemon does not collect them.
-        self._refill: Flight | None = None
         self._closing = False
         self._gone = threading.Event()
 
@@ -98,7 +89,7 @@ class Cache:
         try:
             self._native.allocate_warm(checked, report)
             if report.slot < 0:
-                self._allocate_slowly(checked, until, report)
+                self._refills.allocate(checked, until, report)
             self._native.read_lengths()
             self._lengths_changed()
             return int(report.slot)
@@ -166,7 +157,7 @@ class Cache:
     @property
     def lengths(self) -> Int32Array:
         """``[slots]`` int32, 0 where not live: a view that every call brings up to date."""
-        view = self._native.lengths.view()
+        view: Int32Array = self._native.lengths.view()
         view.flags.writeable = False
         return view
 
@@ -335,7 +326,12 @@ class Cache:
 
     def when_unborrowed(self, work: Callable[[], None]) -> None:
         """Once no array of it is alive and its addresses are given up."""
-        self._borrows.when_none(lambda: (self._destroy(), work())[1])
+
+        def both() -> None:
+            self._destroy()
+            work()
+
+        self._borrows.when_none(both)
 
     def unmapped(self, begin: int, end: int) -> str | None:
         """Why addresses of one slot may not be touched; None: they are mapped."""
@@ -370,49 +366,6 @@ class Cache:
         for ragged in self._ragged:
             ragged.update()
 
-    def _allocate_slowly(self, tokens: int, until: float, report: _abi.Allocation) -> None:
-        """Looks for memory with one grant after the other in flight. While one is on its way the
-        attempt waits in the native core, on the thread that its arrival wakes."""
-        need = tuple(report.need)
-        known = any(need)
-        flight: Flight | None = None
-        asked_at = 0.0
-        try:
-            while True:
-                if not known:
-                    patience = 0 if flight is None else int(_LOOK_AGAIN * 1000)
-                    self._native.allocate(tokens, patience, report)
-                    if report.slot >= 0:
-                        return
-                    need = tuple(report.need)
-                known = False
-                now = time.monotonic()
-                if flight is None:
-                    asked_at = now
-                    flight = self._ask(need, max(0.0, until - now))
-                elif flight.arrival.done() or flight.outcome.done():
-                    _check_flight(flight, asked_at, until)
-                    flight = None
-                elif now > until + _GRANT_ANSWER:
-                    raise error("DEADLINE_EXCEEDED", "allocate: the daemon did not answer in time")
-        finally:
-            if flight is not None:
-                flight.withdraw()
-
-    def _ask(self, need: tuple[int, ...], wait: float) -> Flight:
-        # All or nothing: a part of a prompt's memory would help nobody, and others lack it.
-        flight = self._session.fetch(Wish(_at_least_one(need), 0, wait), "Cache.allocate")
-        # It may fail while an attempt waits for it: that ends then, and the failure is seen.
-        flight.outcome.add_done_callback(lambda done: done.exception() and self._hurry())
-        return flight
-
-    def _hurry(self) -> None:
-        try:
-            self._native.hurry()
-        except KvspanError:
-            # Closed meanwhile: nobody waits.
-            pass
-
     def _refill_and_retry(self, wanted: dict[int, int] | Int32Array, seconds: float) -> StepResult:
         """A short step asks the daemon, and tries again as long as something may have come."""
         until = time.monotonic() + seconds
@@ -421,7 +374,7 @@ class Cache:
         missed = {slot: int(wanted[slot]) for slot in self._native.short_slots(report)}
         again = True
         while report.outcome == _abi.STEP_SHORT and again and self._session.connected:
-            again = self._refill_by(until)
+            again = self._refills.for_step(tuple(report.need), until)
             lengths = self._native.lengths
             missed = {slot: want for slot, want in missed.items() if 0 < lengths[slot] < want}
             if not missed:
@@ -432,33 +385,6 @@ class Cache:
         short = report.outcome == _abi.STEP_SHORT
         slots = self._native.short_slots(report) if short else ()
         return StepResult("short" if short else "refilled", driver_calls, slots)
-
-    def _refill_by(self, until: float) -> bool:
-        """Waits a moment for memory. False: refused, or time is up: the next try is the last."""
-        left = until - time.monotonic()
-        if left <= 0:
-            return False
-        with self._lock:
-            flight, shared = self._refill, self._refill is not None
-        try:
-            if flight is None:
-                # A page is worth having: slots grow by single pages when memory is tight.
-                page = self._session.server.page_bytes
-                wish = Wish(_at_least_one(tuple(self._report.need)), page, left)
-                flight = self._session.fetch(wish, "Cache.step")
-                with self._lock:
-                    self._refill = flight
-            wait_for([flight.arrival, flight.outcome], min(left, _LOOK_AGAIN), FIRST_COMPLETED)
-        except KvspanError:
-            return False
-        if not (flight.arrival.done() or flight.outcome.done()):
-            return True
-        with self._lock:
-            if self._refill is flight:
-                self._refill = None
-        refused = flight.outcome.done() and flight.outcome.exception() is not None
-        # Somebody else's patience has ended, not this caller's.
-        return shared or not refused
 
     def _tensor(
         self, method: str, part: Part, layer: int, slot: int | None, framework: str | None
@@ -507,75 +433,3 @@ class Cache:
             self._session.cache_closed(self)
         finally:
             self._gone.set()
-
-
-def _check_flight(flight: Flight, asked_at: float, until: float) -> None:
-    """Raises a refusal, unless the daemon's patience has ended before the caller's: it lets no grant
-    wait for longer than it likes."""
-    failure = flight.outcome.exception() if flight.outcome.done() else None
-    if failure is None and flight.arrival.done():
-        failure = flight.arrival.exception()
-    if failure is None:
-        return
-    now = time.monotonic()
-    waited = now - asked_at > _GRANT_ANSWER
-    exhausted = getattr(failure, "code", "") == "POOL_EXHAUSTED"
-    if not exhausted or not waited or until - now < _GRANT_ANSWER:
-        raise failure
-
-
-def _at_least_one(need: tuple[int, ...]) -> tuple[int, ...]:
-    """Between the native core's answer and now the magazine may have filled: ask for a page then."""
-    return need if any(need) else (1,)
-
-
-def open_cache(
-    session: Session,
-    memory: NativeSession,
-    *,
-    geometry: Mapping[str, Any],
-    device: object,
-    name: object,
-    wanted_base_address: object,
-    growth: object,
-    lookahead_tokens: object,
-    overread_tokens: object,
-) -> Cache:
-    """:meth:`Session.create_cache`, once it is known to be open."""
-    checked = check_geometry(**geometry)
-    page = session.server.page_bytes
-    device_matches(device, session.server.backend, session.ordinal)
-    checked_name = validate.name("name", name)
-    options = (
-        validate.one_of("growth", growth, ("geometric", "linear")),
-        validate.count("lookahead_tokens", lookahead_tokens, 0),
-        validate.count("overread_tokens", overread_tokens, 0),
-    )
-    wanted = validate.size("wanted_base_address", wanted_base_address)
-    if wanted % page != 0:
-        raise bad_field("wanted_base_address", wanted, f"a multiple of {page}")
-    service = session.link("Session.create_cache").service
-    cache_id, plan = service.create_cache(checked, wanted, checked_name, session.timeout)
-    native: NativeCache | None = None
-    try:
-        native = memory.create_cache(plan, checked.slots, checked.max_tokens, *options)
-        if native.base != plan.base_address:
-            service.place_cache(cache_id, native.base, session.timeout)
-        placed = Plan(native.base, *(getattr(plan, field) for field in _PLAN_SIZES))
-        return Cache(session, native, cache_id, checked_name, checked, placed)
-    except BaseException:
-        # Nobody will ever have it, so it must not be made again with the session either.
-        if native is not None:
-            native.destroy()
-        try:
-            service.destroy_cache(cache_id, session.timeout)
-        except KvspanError:
-            # The daemon forgets it with the session.
-            pass
-        raise
-
-
-_PLAN_SIZES: Final = (
-    *("total_bytes", "lane_count", "row_bytes"),
-    *("slot_stride_bytes", "lane_stride_bytes"),
-)

@@ -22,7 +22,8 @@ from ._native import Counts, EventHandlers, NativeSession
 from ._returns import Returns
 from ._service import ServerInfo
 from ._wishes import MapperWishes
-from .cache import Cache, open_cache
+from ._open_cache import open_cache
+from .cache import Cache
 from .errors import KvspanError, error
 from .stats import SessionState, SessionStats
 

@@ -234,6 +234,10 @@ for _name in (
     *("flatten", "ravel", "reshape", "byteswap", "put", "take", "repeat", "argmax", "argmin"),
     *("__copy__", "__deepcopy__", "__reduce__", "__reduce_ex__", "__bool__", "__contains__"),
     *("__int__", "__float__", "__index__", "__complex__"),
+    # These do pass through one, but numpy leaks a reference if that refuses a reduction.
+    *("sum", "prod", "mean", "std", "var", "max", "min", "any", "all", "cumsum", "cumprod"),
+    *("clip", "dot", "trace", "round", "nonzero", "argsort", "partition", "argpartition"),
+    *("searchsorted", "choose", "compress", "conj", "conjugate"),
 ):
     setattr(SpanArray, _name, _guard(_name))
 
@@ -266,7 +270,7 @@ def _described(tensor: Any, text: str) -> Any:
     """The same tensor, which prints as its description and not as its elements."""
     import torch
 
-    class SpanTensor(torch.Tensor):
+    class SpanTensor(torch.Tensor):  # type: ignore[misc, unused-ignore]
         # Operations on it are those of a plain tensor, and give plain tensors.
         __torch_function__ = torch._C._disabled_torch_function_impl
 
@@ -294,8 +298,10 @@ _pointer = ctypes.PYFUNCTYPE(ctypes.c_void_p, ctypes.c_void_p, ctypes.c_char_p)(
 )
 
 
-@_DESTRUCTOR
-def _drop_capsule(capsule: int) -> None:
+def _drop(capsule: int) -> None:
     """A consumer has renamed the capsule that it took; what nobody took is let go of here."""
     if _is_valid(capsule, _CAPSULE):
         _abi.load().kvspan_tensor_delete(_pointer(capsule, _CAPSULE))
+
+
+_drop_capsule = _DESTRUCTOR(_drop)
