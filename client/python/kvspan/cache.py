@@ -207,11 +207,12 @@ class Cache:
                 *(self, None, address, (geometry.slots, *shape), (slot_stride, *strides)),
                 *(geometry.dtype, label),
             )
-        length = self.length(slot)
-        address += slot * plan.slot_stride_bytes
+        checked = self._slot(slot)
+        length = self.length(checked)
+        address += checked * plan.slot_stride_bytes
         return StridedView(
-            *(self, int(slot), address, (length, *shape[1:]), strides),
-            *(geometry.dtype, f"{label}, slot {slot}"),
+            *(self, checked, address, (length, *shape[1:]), strides),
+            *(geometry.dtype, f"{label}, slot {checked}"),
         )
 
     def ragged(self, query_lengths: object = None) -> Ragged:
