@@ -41,8 +41,9 @@ from .errors import (
 from .geometry import Geometry
 from .ragged import Ragged
 from .session import Session
+from .span_array import SpanArray
 from .stats import CacheStats, SessionStats, StepTimes
-from .views import SpanArray, StridedView
+from .views import StridedView
 
 __version__ = "0.1.0"
 

@@ -8,7 +8,6 @@ import time
 import warnings
 import weakref
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final
 
@@ -21,12 +20,13 @@ from ._background import finish
 from ._borrows import Borrows
 from ._native import Int32Array, NativeCache, Plan
 from ._refill import Refills
+from ._rows import copy_rows, empty_rows
 from ._step import StepResult, lengths_array, lengths_mapping, stream_number
 from .errors import KvspanError, bad_field, error
 from .geometry import Geometry, Part
 from .ragged import Ragged
 from .stats import CacheStats, cache_stats
-from .views import StridedView
+from .views import StridedView, flat_of, view_of
 
 if TYPE_CHECKING:
     from .session import Session
@@ -68,8 +68,6 @@ class Cache:
         self._lock = threading.Lock()
         self._closing = False
         self._gone = threading.Event()
-
-    # ── Requests ────────────────────────────────────────────────────────────────────────────────
 
     def allocate(self, tokens: int, *, wait: float | None = None) -> int:
         """A slot for a request with a prompt of ``tokens``, mapped as far as that.
@@ -172,8 +170,6 @@ class Cache:
         self.check_open("mapped_tokens")
         return self._native.mapped_tokens(self._slot(slot))
 
-    # ── Tensors ─────────────────────────────────────────────────────────────────────────────────
-
     def k(self, layer: int, slot: int | None = None, *, framework: str | None = None) -> Any:
         """K of a layer; in the latent layout the latent vector.
 
@@ -194,26 +190,10 @@ class Cache:
         """Address, shape and strides of what :meth:`k` ("key") and :meth:`v` ("value") show."""
         self.check_open("view")
         validate.one_of("part", part, ("key", "value"))
-        geometry, plan = self.geometry, self.plan
-        place = geometry.place(layer, part)
-        element = geometry.element_bytes
-        address = plan.base_address + place.lane * plan.lane_stride_bytes + place.offset_bytes
-        shape = (geometry.max_tokens, geometry.kv_heads, geometry.head_dim)
-        strides = (plan.row_bytes // element, geometry.head_dim, 1)
-        label = f"{part} of layer {layer}"
         if slot is None:
-            slot_stride = plan.slot_stride_bytes // element
-            return StridedView(
-                *(self, None, address, (geometry.slots, *shape), (slot_stride, *strides)),
-                *(geometry.dtype, label),
-            )
+            return view_of(self, part, layer, None, 0)
         checked = self._slot(slot)
-        length = self.length(checked)
-        address += checked * plan.slot_stride_bytes
-        return StridedView(
-            *(self, checked, address, (length, *shape[1:]), strides),
-            *(geometry.dtype, f"{label}, slot {checked}"),
-        )
+        return view_of(self, part, layer, checked, self.length(checked))
 
     def ragged(self, query_lengths: object = None) -> Ragged:
         """Index arrays of the live slots for kernels of ragged batches, kept up to date in place by
@@ -237,14 +217,9 @@ class Cache:
         """The same the other way: ``[tokens, kv_heads, head_dim]``, bf16 and fp8 as their bits."""
         self.check_open("read_rows")
         checked = validate.count("tokens", tokens, 1, self.geometry.max_tokens)
-        shape = (checked, self.geometry.kv_heads, self.geometry.head_dim)
-        data = np.empty(shape, {1: np.uint8, 2: np.uint16, 4: np.float32}[self.geometry.element_bytes])
-        if self.geometry.dtype == "fp16":
-            data = data.view(np.float16)
+        data = empty_rows(self.geometry, checked)
         self._copy("read", part, layer, slot, first_token, data)
         return data
-
-    # ── The whole ───────────────────────────────────────────────────────────────────────────────
 
     def stats(self) -> CacheStats:
         """Counts, bytes and step times of this moment."""
@@ -294,16 +269,7 @@ class Cache:
 
     def flat(self, part: Part, layer: int, stride: int, framework: str | None) -> Any:
         """All slots as one row of tokens, ``[slots * stride, kv_heads, head_dim]``."""
-        whole = self.view(part, layer)
-        view = replace(
-            whole,
-            shape=(self.geometry.slots * stride, *whole.shape[2:]),
-            strides=whole.strides[1:],
-            label=f"{whole.label}, flat",
-        )
-        return self._in_framework(view, framework)
-
-    # ── What its arrays and its session need ────────────────────────────────────────────────────
+        return self._in_framework(flat_of(self.view(part, layer), stride), framework)
 
     @property
     def backend(self) -> str:
@@ -349,8 +315,6 @@ class Cache:
         self._session.check_process(f"Cache.{method}")
         if self._closing:
             raise error("CLOSED", f"Cache.{method}: the cache is closed")
-
-    # ── The rest is nobody's business ───────────────────────────────────────────────────────────
 
     def _step(self, lengths: object) -> dict[int, int] | Int32Array:
         if isinstance(lengths, Mapping):
@@ -408,17 +372,12 @@ class Cache:
         data: npt.NDArray[Any],
     ) -> None:
         self.check_open(f"{direction}_rows")
-        place = self.geometry.place(layer, validate.one_of("part", part, ("key", "value")))  # type: ignore[arg-type]
-        length = self.length(slot)
-        tokens, rest = divmod(data.nbytes, place.width_bytes)
-        if rest or not 1 <= tokens <= length:
-            raise bad_field(
-                "rows", f"{data.nbytes} bytes", f"1 .. {length} rows of {place.width_bytes} bytes"
-            )
-        first = validate.count("first_token", first_token, 0, length - tokens)
-        self._native.copy_rows(
-            *(direction, slot, place.lane, first, tokens),
-            *(place.offset_bytes, place.width_bytes, data.ctypes.data),
+        validate.one_of("part", part, ("key", "value"))
+        checked = self._slot(slot)
+        length = self.length(checked)
+        copy_rows(
+            *(self._native, self.geometry, direction, part, layer),
+            *(checked, length, first_token, data),
         )
 
     def _slot(self, slot: object) -> int:

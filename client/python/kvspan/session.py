@@ -5,7 +5,6 @@ from __future__ import annotations
 import atexit
 import os
 import threading
-import time
 import weakref
 from collections.abc import Callable
 from types import TracebackType
@@ -13,6 +12,7 @@ from typing import Any, Final
 
 from . import _validate as validate
 from ._background import finish
+from ._closing import CLOSE_TIMEOUT, close_memory, give_back_all
 from ._connection import Connection, ConnectionHooks
 from ._establish import Daemon, Meeting, adopt_held, replant
 from .events import Listeners, Reclaim, log
@@ -27,10 +27,6 @@ from .cache import Cache
 from .errors import KvspanError, error
 from .stats import SessionState, SessionStats
 
-#: How long closing waits for the daemon, in each of its steps, in seconds.
-_CLOSE_TIMEOUT: Final = 2.0
-#: Between looks at what is still held.
-_CLOSE_PAUSE: Final = 0.005
 #: How long one may wait for the event thread to hear what was told.
 _HEAR_TIMEOUT: Final = 5.0
 
@@ -249,7 +245,7 @@ class Session:
         if link is None:
             return
         try:
-            link.service.destroy_cache(cache.cache_id, _CLOSE_TIMEOUT)
+            link.service.destroy_cache(cache.cache_id, CLOSE_TIMEOUT)
         except KvspanError as failure:
             log.debug("destroying a cache: %s", failure)
         if link.is_open:
@@ -357,65 +353,13 @@ class Session:
                 cache.close()
             link = self._connection.link
             if link is not None:
-                self._give_back_all(link)
+                give_back_all(self._memory, link, self._grants, self._returns, self._hear, caches)
         finally:
             reason = error("CLOSED", "the session was closed")
             self._connection.end(reason)
             self._grants.fail_all(reason)
-            self._close_memory(caches)
+            close_memory(self._memory, caches)
             self._closed.set()
-
-    def _close_memory(self, caches: list[Cache]) -> None:
-        """Once no array of a cache is alive, which may be at once."""
-        waiting = [cache for cache in caches if cache.borrowed]
-        if not waiting:
-            self._memory.close()
-            self._thread.join(_HEAR_TIMEOUT)
-            return
-        self._memory.disconnect()
-        left = len(waiting)
-        lock = threading.Lock()
-
-        def one_less() -> None:
-            nonlocal left
-            with lock:
-                left -= 1
-                last = left == 0
-            if last:
-                self._memory.close()
-
-        for cache in waiting:
-            cache.when_unborrowed(one_less)
-
-    def _give_back_all(self, link: Link) -> None:
-        """Gives back until nothing is held and all of it is acknowledged, as long as it gets less:
-        memory may be on its way out by other hands, and then is not here to be given, but still on
-        the account."""
-        least = self._memory.stats().held_bytes
-        until = time.monotonic() + _CLOSE_TIMEOUT
-        while link.is_open and time.monotonic() < until:
-            self._grants.settle_all(_CLOSE_TIMEOUT)
-            self._memory.give_back(self._memory.stats().held_bytes)
-            self._hear()
-            self._returns.acknowledged(_CLOSE_TIMEOUT)
-            held = self._memory.stats().held_bytes
-            if self._all_told(held):
-                return
-            if held < least:
-                until = time.monotonic() + _CLOSE_TIMEOUT
-            least = held
-            time.sleep(_CLOSE_PAUSE)
-
-    def _all_told(self, held_bytes: int) -> bool:
-        """Whether the daemon has heard of everything that was released. Memory is off the native
-        books a moment before its release is told; a pause waits for releases under way."""
-        borrowed = any(cache.borrowed for cache in self._caches)
-        if held_bytes > 0 and not borrowed:
-            return False
-        self._memory.pause_releases()
-        self._memory.resume_releases()
-        self._hear()
-        return self._returns.told
 
     def _check(self, method: str) -> None:
         self.check_process(f"Session.{method}")

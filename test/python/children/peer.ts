@@ -73,25 +73,18 @@ function freeAll(): void {
   held.clear();
 }
 
-async function obey({ order, slots = 1, tokens = 1 }: Order): Promise<unknown> {
-  switch (order) {
-    case 'fill':
-      return await fill(slots, tokens);
-    case 'grow':
-      return await grow(tokens);
-    case 'check':
-      return intact();
-    case 'free':
-      return freeAll();
-    case 'close':
-      return await session.close();
-  }
-}
+const obey: Record<Order['order'], (order: Order) => unknown> = {
+  fill: ({ slots = 1, tokens = 1 }) => fill(slots, tokens),
+  grow: ({ tokens = 1 }) => grow(tokens),
+  check: intact,
+  free: freeAll,
+  close: () => session.close(),
+};
 
 const say = (message: unknown): boolean => process.stdout.write(`${JSON.stringify(message)}\n`);
 say({ base: Number(cache.plan.baseAddress), rowBytes: cache.rowBytes });
 for await (const line of createInterface(process.stdin)) {
   const order = JSON.parse(line) as Order;
-  const answer = (await obey(order)) ?? null;
+  const answer = (await obey[order.order](order)) ?? null;
   say({ answer, held: order.order === 'close' ? 0 : Number(session.stats().heldBytes) });
 }
