@@ -14,7 +14,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
 
-from .errors import error
+from .errors import KvspanError, error
 
 ABI_VERSION: Final = 1
 ORDERS: Final = 10
@@ -244,10 +244,15 @@ def call(name: str, *arguments: Any) -> None:
     """Calls kvspan_``name``; its error is raised."""
     failure = Error()
     if getattr(load(), f"kvspan_{name}")(*arguments, ctypes.byref(failure)) != 0:
-        raise error(
-            failure.code.decode(),
-            failure.message.decode("utf-8", "replace"),
-            field=failure.field.decode("utf-8", "replace"),
-        )
+        raise raised(failure)
+
+
+def raised(failure: Error) -> KvspanError:
+    """The exception for what a call has filled in."""
+    return error(
+        failure.code.decode(),
+        failure.message.decode("utf-8", "replace"),
+        field=failure.field.decode("utf-8", "replace"),
+    )
 
 

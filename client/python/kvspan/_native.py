@@ -194,6 +194,9 @@ class NativeCache:
         # Taken once: making them costs as much as the step itself.
         self._lengths_at = self.lengths.ctypes.data
         self._short_at = self._short.ctypes.data
+        # The hot path: looked up once. A cache has one engine, so one error is enough.
+        self._step = _abi.load().kvspan_cache_step
+        self._failure = _abi.Error()
 
     def allocate_warm(self, tokens: int, into: _abi.Allocation) -> None:
         _abi.call("cache_allocate_warm", self._handle, tokens, into)
@@ -206,11 +209,12 @@ class NativeCache:
 
     def step(self, lengths: Int32Array, report: _abi.StepReport) -> None:
         """``lengths``: contiguous, one for each slot."""
-        _abi.call(
-            "cache_step",
+        status = self._step(
             *(self._handle, lengths.ctypes.data, lengths.size, report),
-            *(self._short_at, self._lengths_at),
+            *(self._short_at, self._lengths_at, self._failure),
         )
+        if status != 0:
+            raise _abi.raised(self._failure)
 
     def step_slots(self, slots: UInt32Array, lengths: Int32Array, report: _abi.StepReport) -> None:
         _abi.call(
