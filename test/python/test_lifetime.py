@@ -241,6 +241,16 @@ def test_a_process_that_ends_in_the_middle_of_work_exits_as_it_should(
     until("the books are empty", shared.empty)
 
 
+def test_a_process_ends_though_a_stream_is_never_done(shared: Daemon) -> None:
+    child = Child.python("holder.py", shared.directory)
+    child.read()
+    child.ask("fill")
+    child.ask("free behind a stream that is never done")
+    child.tell("exit")
+    assert child.end() == 3
+    until("the books are empty", shared.empty)
+
+
 def test_the_end_of_input_ends_it_cleanly(shared: Daemon) -> None:
     child = Child.python("holder.py", shared.directory)
     child.read()

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 
 from ._link import fail, settle
 
 
-def finish(work: Callable[[], None], name: str) -> None:
-    """Runs ``work`` and waits for it. An interrupted wait leaves it running: what is being closed
-    will be closed."""
+def finish(work: Callable[[], None], name: str, limit: float | None = None) -> None:
+    """Runs ``work`` and waits for it, for at most ``limit`` seconds. A wait that ends early leaves it
+    running: what is being closed will be closed."""
     done: Future[None] = Future()
 
     def body() -> None:
@@ -27,4 +27,5 @@ def finish(work: Callable[[], None], name: str) -> None:
     except RuntimeError:
         # No thread can be started any more while the interpreter ends.
         body()
-    done.result()
+    if limit is None or wait([done], limit).done:
+        done.result()

@@ -87,3 +87,6 @@ class Returns:
             self._changed.notify_all()
         for half in halves:
             self._send(link, half)
+        # One that was made while this answer was on its way has not been told.
+        if refusal is not None and self._link() not in (None, link):
+            self.resume()

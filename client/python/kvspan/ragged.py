@@ -67,7 +67,9 @@ class Ragged:
             "cum_seq_k": np.arange(slots + 1, dtype=np.int32) * np.int32(self.stride),
             "seqused_k": np.zeros(slots, np.int32),
         }
-        self._device = _device_twins(self._host) if cache.backend == "cuda" else self._host
+        on_gpu = cache.backend == "cuda"
+        self._device: dict[str, Any] = dict(_device_twins(self._host) if on_gpu else self._host)
+        self._on_gpu = on_gpu
         self.qo_indptr, self.kv_indptr = self._device["qo_indptr"], self._device["kv_indptr"]
         self.cum_seq_q, self.cum_seq_k = self._device["cum_seq_q"], self._device["cum_seq_k"]
         self.seqused_k = self._device["seqused_k"]
@@ -104,7 +106,7 @@ class Ragged:
         # No queries in a gap: it ends where the slot before it did.
         host["qo_indptr"][0::2] = host["cum_seq_q"]
         host["qo_indptr"][1::2] = host["cum_seq_q"][1:]
-        if self._device is not self._host:
+        if self._on_gpu:
             for name, array in host.items():
                 self._device[name].copy_(_pinned(array), non_blocking=True)
 

@@ -27,6 +27,9 @@ from .cache import Cache
 from .errors import KvspanError, error
 from .stats import SessionState, SessionStats
 
+#: How long the interpreter's exit waits for a session to close: what is left then (a stream that is
+#: never done) ends with the process.
+_EXIT_TIMEOUT: Final = 5.0
 #: How long one may wait for the event thread to hear what was told.
 _HEAR_TIMEOUT: Final = 5.0
 
@@ -191,15 +194,7 @@ class Session:
         """Closes the caches and gives everything back, acknowledged if the daemon is there.
         Idempotent. Afterwards every method raises :class:`Closed`. Arrays of the host backend that
         are still alive keep their memory until they are gone."""
-        if os.getpid() != self._pid:
-            return
-        with self._lock:
-            first = not self._closing
-            self._closing = True
-        if first:
-            finish(self._close, "kvspan close")
-        else:
-            self._closed.wait()
+        self._close_within(None)
 
     def __enter__(self) -> Session:
         return self
@@ -343,6 +338,17 @@ class Session:
 
     # ── The end ─────────────────────────────────────────────────────────────────────────────────
 
+    def _close_within(self, limit: float | None) -> None:
+        if os.getpid() != self._pid:
+            return
+        with self._lock:
+            first = not self._closing
+            self._closing = True
+        if first:
+            finish(self._close, "kvspan close", limit)
+        else:
+            self._closed.wait(limit)
+
     def _close(self) -> None:
         """Everything back to the daemon while the stream can still say so; the channel goes last."""
         self._connection.stop_reconnecting()
@@ -370,7 +376,7 @@ class Session:
 def _close_all() -> None:
     for session in list(_sessions):
         try:
-            session.close()
+            session._close_within(_EXIT_TIMEOUT)
         except KvspanError as failure:
             log.debug("closing at exit: %s", failure)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
 import signal
@@ -14,6 +15,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import kvspan  # noqa: E402
+from kvspan import _abi  # noqa: E402
 from support import QUIET, SMALL  # noqa: E402
 
 
@@ -38,6 +40,8 @@ def main() -> None:
             cache.k(0, slots[-1])[:] = 1
         elif order == "keep":
             kept.append(cache.k(0, slots[-1]))
+        elif order == "free behind a stream that is never done":
+            cache.free(slots.pop(), stream=pending_stream())
         elif order == "churn":
             say("churning")
             churn(cache)
@@ -59,6 +63,13 @@ def main() -> None:
         elif order == "segfault":
             os.kill(os.getpid(), signal.SIGSEGV)
         say({"held": session.stats().held_bytes, "slots": slots})
+
+
+def pending_stream() -> int:
+    stream = ctypes.c_uint64()
+    _abi.call("host_stream_create", ctypes.byref(stream))
+    _abi.call("host_stream_submit", stream)
+    return stream.value
 
 
 def churn(cache: kvspan.Cache) -> None:
