@@ -49,6 +49,7 @@ def test_spans_outlive_the_daemon_and_a_new_one_adopts_them(
     assert result.outcome == "short"
     with pytest.raises(kvspan.DaemonUnavailable):
         cache.allocate(1000)
+    until("it is told", lambda: len(told.of(events.Disconnected)) == 1)
     assert told.of(events.Disconnected)[0].will_reconnect
 
     daemon.start()

@@ -167,11 +167,15 @@ class Connection:
         self._hooks.lost(gone)
         if self._stop.is_set():
             return
-        if self._reconnect:
-            threading.Thread(target=self._keep_trying, name="kvspan reconnect", daemon=True).start()
-        self._listeners.emit(Disconnected(gone, self._reconnect))
+        # On a thread of its own in any case: a listener may want what the stream's thread brings.
+        threading.Thread(
+            target=self._keep_trying, args=(gone,), name="kvspan reconnect", daemon=True
+        ).start()
 
-    def _keep_trying(self) -> None:
+    def _keep_trying(self, gone: KvspanError) -> None:
+        self._listeners.emit(Disconnected(gone, self._reconnect))
+        if not self._reconnect:
+            return
         attempts = 0
         while not self._stop.wait(delay_before(attempts + 1)):
             attempts += 1
