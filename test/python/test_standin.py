@@ -115,3 +115,30 @@ def test_without_torch_no_work_is_taken_to_be_pending(cache: kvspan.Cache) -> No
     slot = cache.allocate(5)
     cache.free(slot)
     assert cache.stats().idle_slots == 1
+
+
+@pytest.mark.parametrize("end", ["cache", "session"])
+def test_what_is_live_at_the_end_is_unmapped_behind_torchs_stream(
+    gpu: Daemon, monkeypatch: pytest.MonkeyPatch, end: str
+) -> None:
+    asked: list[int] = []
+
+    def current_stream(ordinal: int) -> SimpleNamespace:
+        asked.append(ordinal)
+        return SimpleNamespace(cuda_stream=0)
+
+    cuda = SimpleNamespace(is_initialized=lambda: True, current_stream=current_stream)
+    with gpu.connect(cuda_library=str(LIBRARY)) as session:
+        cache = session.create_cache(**SMALL)
+        slot = cache.allocate(500)
+        freed: list[tuple[int, int | None]] = []
+        free = cache._native.free
+        monkeypatch.setattr(
+            cache._native, "free", lambda *what: (freed.append(what), free(*what))[1]
+        )
+        monkeypatch.setitem(sys.modules, "torch", SimpleNamespace(cuda=cuda))
+        (cache if end == "cache" else session).close()
+        assert freed == [(slot, 0)]
+        assert asked[0] == 0
+        monkeypatch.delitem(sys.modules, "torch")
+    until("the books are empty", gpu.empty)

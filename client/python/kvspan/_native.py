@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from . import _abi
 from .errors import KvspanError
+from .events import log
 
 Int32Array = npt.NDArray[np.int32]
 UInt32Array = npt.NDArray[np.uint32]
@@ -232,6 +233,15 @@ class NativeCache:
 
     def free(self, slot: int, stream: int | None) -> None:
         _abi.call("cache_free", self._handle, slot, stream is not None, stream or 0)
+
+    def free_all(self, stream: int) -> None:
+        """Every live slot; a stream that does not work keeps none of them from ending."""
+        for slot in np.flatnonzero(self.lengths):
+            try:
+                self.free(int(slot), stream)
+            except KvspanError as failure:
+                log.debug("freeing slot %d at the end: %s", slot, failure)
+        self.lengths[:] = 0
 
     def length(self, slot: int) -> int:
         tokens = ctypes.c_uint32()

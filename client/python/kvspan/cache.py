@@ -99,10 +99,7 @@ class Cache:
             raise
 
     def step(
-        self,
-        lengths: Mapping[int, int] | npt.ArrayLike,
-        *,
-        wait: float | None = None,
+        self, lengths: Mapping[int, int] | npt.ArrayLike, *, wait: float | None = None
     ) -> StepResult:
         """The new length of each live slot, before a forward pass.
 
@@ -162,8 +159,7 @@ class Cache:
     def length(self, slot: int) -> int:
         """Of a live slot, in tokens."""
         self.check_open("length")
-        checked = self._slot(slot)
-        return self._native.length(checked)
+        return self._native.length(self._slot(slot))
 
     def mapped_tokens(self, slot: int) -> int:
         """Whole tokens that are mapped, of a live or an idle slot."""
@@ -237,6 +233,7 @@ class Cache:
         if not first:
             self._gone.wait()
             return
+        self.fence_live_slots()
         if self._borrows.any:
             warnings.warn(
                 f"{self!r} is closed while arrays of it are alive: its memory stays until they go",
@@ -290,6 +287,13 @@ class Cache:
 
     def borrow(self, slot: int | None) -> int:
         return self._borrows.begin(slot)
+
+    def fence_live_slots(self) -> None:
+        """Before the end: memory that kernels of this thread's stream still use is unmapped behind
+        them. The thread that launched them must call it; no other knows the stream."""
+        stream = stream_number(None, self.backend, self.ordinal)
+        if stream is not None:
+            self._native.free_all(stream)
 
     def when_unborrowed(self, work: Callable[[], None]) -> None:
         """Once no array of it is alive and its addresses are given up."""

@@ -37,7 +37,7 @@ class Ragged:
     read them stay valid.
 
     On the host backend they are numpy arrays; on the cuda backend torch tensors of the device,
-    written on torch's current stream.
+    written on torch's current stream, so not while a graph is being captured.
 
     Attributes:
         qo_indptr: ``[2 slots + 1]``, where each segment's queries begin.
@@ -68,7 +68,8 @@ class Ragged:
             "seqused_k": np.zeros(slots, np.int32),
         }
         on_gpu = cache.backend == "cuda"
-        self._device: dict[str, Any] = dict(_device_twins(self._host) if on_gpu else self._host)
+        device = f"cuda:{cache.ordinal}"
+        self._device: dict[str, Any] = dict(_twins(self._host, device) if on_gpu else self._host)
         self._on_gpu = on_gpu
         self.qo_indptr, self.kv_indptr = self._device["qo_indptr"], self._device["kv_indptr"]
         self.cum_seq_q, self.cum_seq_k = self._device["cum_seq_q"], self._device["cum_seq_k"]
@@ -107,8 +108,8 @@ class Ragged:
         host["qo_indptr"][0::2] = host["cum_seq_q"]
         host["qo_indptr"][1::2] = host["cum_seq_q"][1:]
         if self._on_gpu:
-            for name, array in host.items():
-                self._device[name].copy_(_pinned(array), non_blocking=True)
+            for name in ("seqused_k", "cum_seq_q", "kv_indptr", "qo_indptr"):
+                self._device[name].copy_(_pinned(host[name]), non_blocking=True)
 
     @property
     def queries(self) -> int:
@@ -132,10 +133,10 @@ class Ragged:
         return self._cache.flat(part, layer, self.stride, framework)
 
 
-def _device_twins(arrays: dict[str, Int32Array]) -> dict[str, Any]:
+def _twins(arrays: dict[str, Int32Array], device: str) -> dict[str, Any]:
     import torch
 
-    return {name: torch.from_numpy(array).to("cuda") for name, array in arrays.items()}
+    return {name: torch.from_numpy(array).to(device) for name, array in arrays.items()}
 
 
 def _pinned(array: Int32Array) -> Any:

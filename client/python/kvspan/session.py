@@ -345,6 +345,11 @@ class Session:
             first = not self._closing
             self._closing = True
         if first:
+            with self._lock:
+                caches = list(self._caches)
+            for cache in caches:
+                if not cache.closed:
+                    cache.fence_live_slots()
             finish(self._close, "kvspan close", limit)
         else:
             self._closed.wait(limit)
