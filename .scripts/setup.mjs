@@ -8,7 +8,7 @@ import { kernels } from './kernels.mjs';
 import { bin, mtime, must, newest, root, touch } from './lib.mjs';
 
 const NODE_OLDEST = [20, 19];
-const COMPILER_HINT =
+export const COMPILER_HINT =
   'kvspan builds a small C++20 addon: it needs cmake 3.20 or later, make or ninja, ' +
   'and g++ 12 / clang 15 or later\n' +
   '(Debian and Ubuntu: apt-get install cmake g++ make).';
@@ -37,7 +37,7 @@ async function dependencies(say) {
 }
 
 const NATIVE_FOLDERS = ['native', 'kernels/cpu', 'kernels/cuda'];
-const isNativeSource = path => /\.(cpp|hpp|cuh|txt|json)$/.test(path);
+export const isNativeSource = path => /\.(c|h|cpp|hpp|cuh|map|txt|json)$/.test(path);
 
 /** The addon and, with `tests`, the native test programs beside it. */
 export async function native(say, { tests = false } = {}) {

@@ -3,6 +3,7 @@
 import { existsSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { bin, root, run } from './lib.mjs';
+import { python } from './python.mjs';
 import { sanitized, setup } from './setup.mjs';
 
 const results = join(root, 'build/test-results.json');
@@ -11,6 +12,7 @@ const say = line => process.stderr.write(`kvspan: ${line} ...\n`);
 await setup({ tests: true });
 await sanitized(say, 'address,undefined');
 await sanitized(say, 'thread');
+await python(say);
 
 rmSync(results, { force: true });
 const { status } = await run(

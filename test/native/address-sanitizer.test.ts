@@ -6,6 +6,10 @@ describe('native core, address sanitizer', () => {
   programSuite('address', 'kvspan-native-tests');
 });
 
+describe('C ABI, address sanitizer', () => {
+  programSuite('address', 'kvspan-capi-tests');
+});
+
 describe('device contract, address sanitizer', () => {
   programSuite('address', 'kvspan-selftest', ['--backend', 'host']);
 });

@@ -6,6 +6,10 @@ describe('native core', () => {
   programSuite('plain', 'kvspan-native-tests');
 });
 
+describe('C ABI', () => {
+  programSuite('plain', 'kvspan-capi-tests');
+});
+
 describe('device contract', () => {
   programSuite('plain', 'kvspan-selftest', ['--backend', 'host']);
 });

@@ -6,6 +6,10 @@ describe('native core, thread sanitizer', () => {
   programSuite('thread', 'kvspan-native-tests');
 });
 
+describe('C ABI, thread sanitizer', () => {
+  programSuite('thread', 'kvspan-capi-tests');
+});
+
 describe('device contract, thread sanitizer', () => {
   programSuite('thread', 'kvspan-selftest', ['--backend', 'host']);
 });

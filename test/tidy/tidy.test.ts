@@ -33,7 +33,10 @@ function listed(): string[] {
 
 const files = listed();
 const sources = files.filter(
-  path => /\.(ts|mjs|cpp|hpp|proto)$/.test(path) && !path.startsWith('proto/generated/'),
+  path =>
+    /\.(ts|mjs|c|h|cpp|hpp|proto|py)$/.test(path) &&
+    !path.startsWith('proto/generated/') &&
+    !path.startsWith('client/python/kvspan/v1/'),
 );
 const textOf = (path: string) => readFileSync(join(root, path), 'utf8');
 
@@ -80,6 +83,12 @@ describe.skipIf(files.length === 0)('tidy', () => {
   it('the version is the same everywhere', () => {
     const pack = JSON.parse(textOf('package.json')) as { version: string };
     expect(pack.version).toBe(version);
+  });
+
+  it('the shipped Python prints nothing', () => {
+    const shipped = sources.filter(path => /^client\/python\/kvspan\/.*\.py$/.test(path));
+    expect(shipped.length).toBeGreaterThan(0);
+    expect(shipped.filter(path => /^\s*print\(/m.test(textOf(path)))).toEqual([]);
   });
 
   it('the shipped code logs through the logger and the tables, not the console', () => {

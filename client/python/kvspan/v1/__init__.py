@@ -1,0 +1,1 @@
+"""Messages of kvspan.v1, written by generate.py."""

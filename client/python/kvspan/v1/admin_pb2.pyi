@@ -1,0 +1,120 @@
+from kvspan.v1 import types_pb2 as _types_pb2
+from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from google.protobuf import descriptor as _descriptor
+from google.protobuf import message as _message
+from collections.abc import Iterable as _Iterable, Mapping as _Mapping
+from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
+
+DESCRIPTOR: _descriptor.FileDescriptor
+
+class SessionState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    SESSION_STATE_UNSPECIFIED: _ClassVar[SessionState]
+    SESSION_STATE_OPEN: _ClassVar[SessionState]
+    SESSION_STATE_LINGERING: _ClassVar[SessionState]
+SESSION_STATE_UNSPECIFIED: SessionState
+SESSION_STATE_OPEN: SessionState
+SESSION_STATE_LINGERING: SessionState
+
+class GetPoolRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class GetPoolResponse(_message.Message):
+    __slots__ = ("device", "pool_bytes", "used_bytes", "free_bytes", "extent_count", "session_count", "cache_count", "waiting_grant_count", "waiting_bytes", "granted_total_count", "refused_total_count", "uptime_ms", "version", "granted_total_bytes", "returned_total_bytes")
+    DEVICE_FIELD_NUMBER: _ClassVar[int]
+    POOL_BYTES_FIELD_NUMBER: _ClassVar[int]
+    USED_BYTES_FIELD_NUMBER: _ClassVar[int]
+    FREE_BYTES_FIELD_NUMBER: _ClassVar[int]
+    EXTENT_COUNT_FIELD_NUMBER: _ClassVar[int]
+    SESSION_COUNT_FIELD_NUMBER: _ClassVar[int]
+    CACHE_COUNT_FIELD_NUMBER: _ClassVar[int]
+    WAITING_GRANT_COUNT_FIELD_NUMBER: _ClassVar[int]
+    WAITING_BYTES_FIELD_NUMBER: _ClassVar[int]
+    GRANTED_TOTAL_COUNT_FIELD_NUMBER: _ClassVar[int]
+    REFUSED_TOTAL_COUNT_FIELD_NUMBER: _ClassVar[int]
+    UPTIME_MS_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    GRANTED_TOTAL_BYTES_FIELD_NUMBER: _ClassVar[int]
+    RETURNED_TOTAL_BYTES_FIELD_NUMBER: _ClassVar[int]
+    device: _types_pb2.DeviceInfo
+    pool_bytes: int
+    used_bytes: int
+    free_bytes: int
+    extent_count: int
+    session_count: int
+    cache_count: int
+    waiting_grant_count: int
+    waiting_bytes: int
+    granted_total_count: int
+    refused_total_count: int
+    uptime_ms: int
+    version: str
+    granted_total_bytes: int
+    returned_total_bytes: int
+    def __init__(self, device: _Optional[_Union[_types_pb2.DeviceInfo, _Mapping]] = ..., pool_bytes: _Optional[int] = ..., used_bytes: _Optional[int] = ..., free_bytes: _Optional[int] = ..., extent_count: _Optional[int] = ..., session_count: _Optional[int] = ..., cache_count: _Optional[int] = ..., waiting_grant_count: _Optional[int] = ..., waiting_bytes: _Optional[int] = ..., granted_total_count: _Optional[int] = ..., refused_total_count: _Optional[int] = ..., uptime_ms: _Optional[int] = ..., version: _Optional[str] = ..., granted_total_bytes: _Optional[int] = ..., returned_total_bytes: _Optional[int] = ...) -> None: ...
+
+class ListSessionsRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class SessionInfo(_message.Message):
+    __slots__ = ("session_id", "pid", "uid", "gid", "name", "state", "held_bytes", "limit_bytes", "extent_count", "cache_count", "waiting_grant_count", "age_ms")
+    SESSION_ID_FIELD_NUMBER: _ClassVar[int]
+    PID_FIELD_NUMBER: _ClassVar[int]
+    UID_FIELD_NUMBER: _ClassVar[int]
+    GID_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    HELD_BYTES_FIELD_NUMBER: _ClassVar[int]
+    LIMIT_BYTES_FIELD_NUMBER: _ClassVar[int]
+    EXTENT_COUNT_FIELD_NUMBER: _ClassVar[int]
+    CACHE_COUNT_FIELD_NUMBER: _ClassVar[int]
+    WAITING_GRANT_COUNT_FIELD_NUMBER: _ClassVar[int]
+    AGE_MS_FIELD_NUMBER: _ClassVar[int]
+    session_id: int
+    pid: int
+    uid: int
+    gid: int
+    name: str
+    state: SessionState
+    held_bytes: int
+    limit_bytes: int
+    extent_count: int
+    cache_count: int
+    waiting_grant_count: int
+    age_ms: int
+    def __init__(self, session_id: _Optional[int] = ..., pid: _Optional[int] = ..., uid: _Optional[int] = ..., gid: _Optional[int] = ..., name: _Optional[str] = ..., state: _Optional[_Union[SessionState, str]] = ..., held_bytes: _Optional[int] = ..., limit_bytes: _Optional[int] = ..., extent_count: _Optional[int] = ..., cache_count: _Optional[int] = ..., waiting_grant_count: _Optional[int] = ..., age_ms: _Optional[int] = ...) -> None: ...
+
+class ListSessionsResponse(_message.Message):
+    __slots__ = ("sessions",)
+    SESSIONS_FIELD_NUMBER: _ClassVar[int]
+    sessions: _containers.RepeatedCompositeFieldContainer[SessionInfo]
+    def __init__(self, sessions: _Optional[_Iterable[_Union[SessionInfo, _Mapping]]] = ...) -> None: ...
+
+class ListCachesRequest(_message.Message):
+    __slots__ = ("session_id",)
+    SESSION_ID_FIELD_NUMBER: _ClassVar[int]
+    session_id: int
+    def __init__(self, session_id: _Optional[int] = ...) -> None: ...
+
+class CacheInfo(_message.Message):
+    __slots__ = ("cache_id", "session_id", "name", "geometry", "plan")
+    CACHE_ID_FIELD_NUMBER: _ClassVar[int]
+    SESSION_ID_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    GEOMETRY_FIELD_NUMBER: _ClassVar[int]
+    PLAN_FIELD_NUMBER: _ClassVar[int]
+    cache_id: int
+    session_id: int
+    name: str
+    geometry: _types_pb2.CacheGeometry
+    plan: _types_pb2.CachePlan
+    def __init__(self, cache_id: _Optional[int] = ..., session_id: _Optional[int] = ..., name: _Optional[str] = ..., geometry: _Optional[_Union[_types_pb2.CacheGeometry, _Mapping]] = ..., plan: _Optional[_Union[_types_pb2.CachePlan, _Mapping]] = ...) -> None: ...
+
+class ListCachesResponse(_message.Message):
+    __slots__ = ("caches",)
+    CACHES_FIELD_NUMBER: _ClassVar[int]
+    caches: _containers.RepeatedCompositeFieldContainer[CacheInfo]
+    def __init__(self, caches: _Optional[_Iterable[_Union[CacheInfo, _Mapping]]] = ...) -> None: ...
