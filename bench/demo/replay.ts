@@ -2,7 +2,7 @@
 import { join } from 'node:path';
 import { performance } from 'node:perf_hooks';
 import type { Session } from '../../client/typescript/index.js';
-import { commitOf } from '../report/results.js';
+import { commitOf, machine } from '../report/results.js';
 import type { TraceRequest } from '../trace/types.js';
 import { Attention, ATTENTION_TOLERANCE } from './attention.js';
 import { Engine } from './engine.js';
@@ -93,6 +93,7 @@ function describeSession(session: Session, options: DemoOptions, maxTokens: numb
     driver: session.server.device.driver,
     commit: commitOf(join(import.meta.dirname, '..')),
     date: new Date().toISOString(),
+    machine: machine(),
     geometry: {
       description: describeGeometry(geometry),
       tokenBytes: tokenBytes(geometry),

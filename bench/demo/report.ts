@@ -2,7 +2,7 @@
  * What a run of the demo says: the form of `--json`, which has the benchmarks' `bench` and `rows` too.
  * Sizes in bytes, times in microseconds.
  */
-import type { Row } from '../report/results.js';
+import type { BenchResult, Row } from '../report/results.js';
 import type { Outcome } from './cache.js';
 import type { HistogramBucket, LatencySummary } from './latency.js';
 import type { Leaks } from './leaks.js';
@@ -16,6 +16,7 @@ export interface DemoReport {
   /** That the running code was built from. */
   readonly commit: string;
   readonly date: string;
+  readonly machine: BenchResult['machine'];
   readonly geometry: {
     readonly description: string;
     /** K and V of one token in all layers. */
