@@ -46,11 +46,7 @@ const COLOURS = [
 
 const WIDTH = 920;
 const HEIGHT = 400;
-const LEGEND_LINE = 22;
-const LEGEND_NAMES_A_LINE = 3;
-/** Room for a name in whatever font the reader has. */
-const LEGEND_WIDTH = 265;
-
+const LEGEND_LINE = 20;
 type Echarts = typeof import('echarts');
 
 /** Only who draws needs the library. */
@@ -75,8 +71,7 @@ export function draw(echarts: Echarts, chart: Chart): string {
   return follow(plain(svg));
 }
 
-const legendHeight = ({ series }: Chart): number =>
-  Math.ceil(series.length / LEGEND_NAMES_A_LINE) * LEGEND_LINE;
+const legendHeight = ({ series }: Chart): number => series.length * LEGEND_LINE;
 
 function optionOf(chart: Chart): EChartsOption {
   const text = { color: TEXT, fontFamily: 'sans-serif' };
@@ -94,8 +89,9 @@ function optionOf(chart: Chart): EChartsOption {
     textStyle: text,
     color: [...COLOURS],
     title: { text: chart.title, left: 12, top: 8, textStyle: { ...text, fontSize: 15 } },
-    legend: { bottom: 6, left: 12, textStyle: { ...text, width: LEGEND_WIDTH }, itemWidth: 14 },
-    grid: { left: 64, right: 24, top: 64, bottom: legendHeight(chart) + 56 },
+    // A name a line: in a row they would overlap in a font that is wider than the one assumed here.
+    legend: { orient: 'vertical', bottom: 6, left: 72, itemGap: 6, textStyle: text, itemWidth: 14 },
+    grid: { left: 80, right: 24, top: 64, bottom: legendHeight(chart) + 56 },
     xAxis: lines
       ? { ...axis, type: 'log', name: chart.xTitle ?? '', nameLocation: 'middle', nameGap: 28 }
       : { ...axis, type: 'category', data: [...chart.categories] },
