@@ -1,4 +1,5 @@
 /** Asking the daemon for what a cache lacks, on behalf of whoever waits for it. */
+import { setMaxListeners } from 'node:events';
 import { now, pause } from './deadline.js';
 import type { GrantWish } from './grants.js';
 
@@ -88,6 +89,8 @@ export async function allocateWith(
   knownNeed: readonly number[] | null = null,
 ): Promise<number> {
   const done = new AbortController();
+  // A pause that a grant overtakes listens until its time is up; there may be many of those.
+  setMaxListeners(0, done.signal);
   let grant: Promise<'came'> | null = null;
   try {
     for (let need = knownNeed; ; need = null) {

@@ -10,11 +10,12 @@ import { figure } from '../table.js';
 
 /** Those that compare with raw calls; `linear / geometric` compares two ways of kvspan. */
 const ratios = (result: BenchResult): Row[] =>
-  result.rows.filter(row => row.unit === 'ratio' && /(^|: )ratio$/.test(row.variant));
+  result.rows.filter(row => row.unit === 'ratio' && /(^|: )ratio( to raw, .*)?$/.test(row.variant));
 
 function labelOf(row: Row): string {
   const { way } = nameOf(row.variant);
-  return way === 'ratio' ? row.case : `${row.case}, ${way}`;
+  if (way === 'ratio') return row.case;
+  return `${row.case}, ${way.replace(/^ratio to raw, /, '')}`;
 }
 
 function findings(result: BenchResult): Finding[] {
