@@ -13,6 +13,7 @@ export function limitsOf(config: Config, poolBytes: Bytes, sessionLimitBytes: By
   return {
     poolBytes,
     sessionLimitBytes,
+    tenants: [],
     sessionsMax: config.sessionsMax,
     cachesPerSessionMax: config.cachesPerSessionMax,
     grantsInFlightMax: config.grantsInFlightMax,

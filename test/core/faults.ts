@@ -121,9 +121,9 @@ export const faults: Readonly<Record<string, (ledger: Ledger) => Ledger>> = {
     // Shown, as it would be if the move forgot to release it: the pool itself is right.
     const kept = new Map<SessionId, bigint>();
     return spoil(ledger, {
-      adopt: (session, extents) => {
+      adopt: (session, extents, at) => {
         const before = heldByOthers(ledger, session);
-        const held = ledger.adopt(session, extents);
+        const held = ledger.adopt(session, extents, at);
         const after = heldByOthers(ledger, session);
         for (const [id, bytesBefore] of before) {
           const lost = bytesBefore - (after.get(id) ?? bytesBefore);
@@ -140,12 +140,12 @@ export const faults: Readonly<Record<string, (ledger: Ledger) => Ledger>> = {
   },
   'a foreign extent is adopted': ledger =>
     spoil(ledger, {
-      adopt: (session, extents) => {
+      adopt: (session, extents, at) => {
         try {
-          return ledger.adopt(session, extents);
+          return ledger.adopt(session, extents, at);
         } catch (error) {
           if ((error as { code?: string }).code !== 'EXTENT_FOREIGN') throw error;
-          return ledger.session(session).heldBytes;
+          return { heldBytes: ledger.session(session).heldBytes, effects: [] };
         }
       },
     }),

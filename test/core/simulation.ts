@@ -208,6 +208,7 @@ export class Simulation {
         this.ledger.adopt(
           sessionId(session),
           specs.map(({ id, order }) => ({ id: extentId(id), order })),
+          at(this.now),
         ),
       () =>
         pages(
@@ -305,7 +306,9 @@ export class Simulation {
     if (expected.refused !== got.refused)
       fail(`the ledger says ${got.refused ?? 'yes'}, the model ${expected.refused ?? 'yes'}`);
     if (got.refused !== null) this.note(`refused ${got.refused}`);
-    const said = effects.filter(effect => effect.kind !== 'reclaim').map(tell);
+    const said = effects
+      .filter(effect => effect.kind === 'grant' || effect.kind === 'refuse')
+      .map(tell);
     same('effects', said.join('; '), this.model.said.join('; '));
     same('answer', answerOf(got.value), answerOf(toBytes(expected.value)));
     this.answered(effects);
@@ -321,7 +324,7 @@ export class Simulation {
   private answered(effects: readonly Effect[]): void {
     for (const effect of effects) {
       this.note(effect.kind === 'refuse' ? `refused later ${effect.error.code}` : effect.kind);
-      if (effect.kind === 'reclaim') continue;
+      if (effect.kind === 'reclaim' || effect.kind === 'overdue') continue;
       const key = [...this.unanswered].find(asked =>
         asked.startsWith(`${effect.session} ${effect.grant} `),
       );
