@@ -185,6 +185,43 @@ export const faults: Readonly<Record<string, (ledger: Ledger) => Ledger>> = {
           .requestGrant(session, request, at)
           .flatMap((effect): Effect[] => (effect.kind === 'reclaim' ? [effect, effect] : [effect])),
     }),
+  'a change that is based on old entitlements is taken': ledger =>
+    spoil(ledger, {
+      setTenant: (change, at) =>
+        ledger.setTenant({ ...change, revision: ledger.tenants().revision }, at),
+    }),
+  'a limit that was lowered is not kept': ledger =>
+    spoil(ledger, {
+      setTenant: (change, at) =>
+        ledger.setTenant({ ...change, limitBytes: ledger.pool().poolBytes }, at),
+    }),
+  'what is held is lent': ledger =>
+    spoil(ledger, {
+      setTenant: (change, at) => ledger.setTenant({ ...change, held: false }, at),
+    }),
+  'a guarantee is forgotten': ledger =>
+    spoil(ledger, {
+      setTenant: (change, at) => ledger.setTenant({ ...change, guaranteedBytes: bytes(0n) }, at),
+    }),
+  'changed entitlements wake nobody': ledger =>
+    spoil(ledger, {
+      setTenant: (change, at) => {
+        ledger.setTenant(change, at);
+        return [];
+      },
+    }),
+  'nobody is asked to give back for a guarantee': ledger => {
+    const drop = (effects: Effect[]): Effect[] =>
+      effects.filter(effect => effect.kind !== 'reclaim');
+    return spoil(ledger, {
+      requestGrant: (session, request, at) => drop(ledger.requestGrant(session, request, at)),
+      expire: at => drop(ledger.expire(at)),
+    });
+  },
+  'who owes is not named': ledger =>
+    spoil(ledger, {
+      expire: at => ledger.expire(at).filter(effect => effect.kind !== 'overdue'),
+    }),
   'a cache overlaps another': ledger =>
     spoil(ledger, {
       caches: session => {
