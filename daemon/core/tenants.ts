@@ -25,6 +25,7 @@ const defaultSpec = (poolBytes: Bytes): TenantSpec => ({
   everybody: true,
   uids: [],
   gids: [],
+  memberUids: [],
   clients: [],
   guaranteedBytes: bytes(0n),
   limitBytes: poolBytes,
@@ -75,7 +76,7 @@ export class TenantTable {
   of(peer: Peer): Tenant {
     const ranks: ((spec: TenantSpec) => boolean)[] = [
       spec => spec.uids.includes(peer.uid),
-      spec => spec.gids.includes(peer.gid),
+      spec => spec.gids.includes(peer.gid) || spec.memberUids.includes(peer.uid),
       spec => spec.everybody,
     ];
     for (const belongs of ranks) {

@@ -93,6 +93,8 @@ export interface TenantSpec {
   readonly everybody: boolean;
   readonly uids: readonly number[];
   readonly gids: readonly number[];
+  /** Users who are in these groups without having them as their own. */
+  readonly memberUids: readonly number[];
   /**
    * Only clients that give one of these names; empty: all of them. A client chooses its name, so
    * this tells apart only processes that trust each other anyway, those of one user or group.

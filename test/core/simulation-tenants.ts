@@ -23,6 +23,7 @@ export function drawTenants(prng: Prng, pool: number): TenantSpec[] {
       everybody,
       uids: everybody ? [] : [FIRST_UID + index],
       gids: [],
+      memberUids: [],
       clients: [],
       guaranteedBytes: pages(guaranteed),
       limitBytes: pages(prng.chance(0.4) ? pool : prng.between(Math.max(1, guaranteed), pool)),

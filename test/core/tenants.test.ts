@@ -21,6 +21,7 @@ const tenant = (index: number, changes: Partial<TenantSpec> = {}): TenantSpec =>
   everybody: false,
   uids: [1000 + index],
   gids: [],
+  memberUids: [],
   clients: [],
   guaranteedBytes: pages(0),
   limitBytes: pages(16),
