@@ -42,8 +42,6 @@ export function planReclaims(situation: Situation): ReclaimShare[] {
   const forGuarantees = positive(guaranteedBytes - coming);
   const plan = new Plan(sessions, now);
   const heads = line.heads();
-  const isCovered = ({ session, order }: Waiter): boolean =>
-    isGuaranteed(session.tenant, order.roomBytes);
   const short = forGuarantees - plan.takeBorrowed(() => 0n, forGuarantees, true);
   const entitled = heads.find(isCovered);
   if (entitled !== undefined) plan.takeOfOwn(entitled.session, line, short);
@@ -51,6 +49,9 @@ export function planReclaims(situation: Situation): ReclaimShare[] {
   if (borrower !== undefined) plan.takeFor(borrower, line, all - forGuarantees);
   return plan.shares();
 }
+
+const isCovered = ({ session, order }: Waiter): boolean =>
+  isGuaranteed(session.tenant, order.roomBytes);
 
 /** What sessions were asked for and still have time to bring. */
 export function outstandingBytes(sessions: Iterable<Session>, now: Instant): bigint {

@@ -211,11 +211,10 @@ export const faults: Readonly<Record<string, (ledger: Ledger) => Ledger>> = {
       },
     }),
   'nobody is asked to give back for a guarantee': ledger => {
-    const drop = (effects: Effect[]): Effect[] =>
-      effects.filter(effect => effect.kind !== 'reclaim');
     return spoil(ledger, {
-      requestGrant: (session, request, at) => drop(ledger.requestGrant(session, request, at)),
-      expire: at => drop(ledger.expire(at)),
+      requestGrant: (session, request, at) =>
+        withoutReclaims(ledger.requestGrant(session, request, at)),
+      expire: at => withoutReclaims(ledger.expire(at)),
     });
   },
   'who owes is not named': ledger =>
@@ -238,6 +237,9 @@ export const faults: Readonly<Record<string, (ledger: Ledger) => Ledger>> = {
       },
     }),
 };
+
+const withoutReclaims = (effects: readonly Effect[]): Effect[] =>
+  effects.filter(effect => effect.kind !== 'reclaim');
 
 const grants = (effects: readonly Effect[]): boolean =>
   effects.some(effect => effect.kind === 'grant');

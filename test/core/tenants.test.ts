@@ -192,16 +192,16 @@ describe('among those who borrow', () => {
   });
 });
 
-describe('who does not bring what a guarantee needs', () => {
-  function owed(): { ledger: Ledger; owner: SessionId; late: SessionId; effects: Effect[] } {
-    const ledger = ledgerWith({ guaranteedBytes: pages(4) }, {}, {});
-    const [owner, late] = [open(ledger, 0), open(ledger, 1)];
-    hold(ledger, late, 1, 16);
-    ledger.requestGrant(owner, request(1, [4], 0, 1_000), at(0));
-    expect(ledger.nextExpiry()).toBe(RECLAIM_DEADLINE_MS);
-    return { ledger, owner, late, effects: ledger.expire(at(RECLAIM_DEADLINE_MS)) };
-  }
+function owed(): { ledger: Ledger; owner: SessionId; late: SessionId; effects: Effect[] } {
+  const ledger = ledgerWith({ guaranteedBytes: pages(4) }, {}, {});
+  const [owner, late] = [open(ledger, 0), open(ledger, 1)];
+  hold(ledger, late, 1, 16);
+  ledger.requestGrant(owner, request(1, [4], 0, 1_000), at(0));
+  expect(ledger.nextExpiry()).toBe(RECLAIM_DEADLINE_MS);
+  return { ledger, owner, late, effects: ledger.expire(at(RECLAIM_DEADLINE_MS)) };
+}
 
+describe('who does not bring what a guarantee needs', () => {
   test('is recorded, asked again, and named when the grant is refused', () => {
     const { ledger, late, effects } = owed();
     expect(effects[0]).toMatchObject({ kind: 'overdue', session: late, missingBytes: pages(4) });
@@ -239,17 +239,17 @@ describe('who does not bring what a guarantee needs', () => {
   });
 });
 
-describe('entitlements', () => {
-  const change = (changes: Partial<TenantChange> = {}): TenantChange => ({
-    name: 't0',
-    revision: 1n,
-    guaranteedBytes: pages(2),
-    limitBytes: pages(16),
-    weight: 1,
-    held: false,
-    ...changes,
-  });
+const change = (changes: Partial<TenantChange> = {}): TenantChange => ({
+  name: 't0',
+  revision: 1n,
+  guaranteedBytes: pages(2),
+  limitBytes: pages(16),
+  weight: 1,
+  held: false,
+  ...changes,
+});
 
+describe('entitlements', () => {
   test.each<[string, Partial<TenantChange>, string]>([
     ['of nobody', { name: 'x' }, 'TENANT_UNKNOWN'],
     ['based on what is old', { revision: 0n }, 'REVISION_STALE'],

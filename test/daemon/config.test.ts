@@ -132,7 +132,7 @@ const matrix: Record<
   logFormat: { good: ['json', 'pretty'], bad: ['xml'] },
 };
 
-describe.each(optionKeys as (keyof typeof matrix)[])('%s', key => {
+describe.each(optionKeys)('%s', key => {
   const { good, bad } = matrix[key];
 
   test.each(good)('takes %s from a flag and the environment', value => {
