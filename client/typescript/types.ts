@@ -84,9 +84,9 @@ export interface Session extends AsyncDisposable {
 
   /**
    * Memory into the magazine ahead of need: `counts[order]` extents of 2^order pages. Resolves when
-   * it is there. POOL_EXHAUSTED, QUOTA_EXHAUSTED, TENANT_LIMIT (with who holds what), DEVICE_EXHAUSTED (others
-   * have taken the device's memory; what came of it is in the magazine), DEADLINE_EXCEEDED,
-   * DAEMON_UNAVAILABLE.
+   * it is there. POOL_EXHAUSTED, QUOTA_EXHAUSTED, TENANT_LIMIT (with who holds what),
+   * DEVICE_EXHAUSTED (others have taken the device's memory; what came of it is in the magazine),
+   * DEADLINE_EXCEEDED, DAEMON_UNAVAILABLE.
    */
   acquire(
     counts: number[],
@@ -137,8 +137,8 @@ export interface Cache extends AsyncDisposable {
 
   /**
    * A slot for a request with this prompt, mapped as far as that. SLOTS_EXHAUSTED, or, when memory
-   * does not come by `waitMs`, POOL_EXHAUSTED, QUOTA_EXHAUSTED, TENANT_LIMIT, DEVICE_EXHAUSTED, DEADLINE_EXCEEDED or
-   * DAEMON_UNAVAILABLE; nothing is changed then.
+   * does not come by `waitMs`, POOL_EXHAUSTED, QUOTA_EXHAUSTED, TENANT_LIMIT, DEVICE_EXHAUSTED,
+   * DEADLINE_EXCEEDED or DAEMON_UNAVAILABLE; nothing is changed then.
    */
   allocate(promptTokens: number, options?: WaitOptions): Promise<number>;
 
