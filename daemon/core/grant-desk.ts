@@ -142,7 +142,7 @@ export class GrantDesk {
   }
 
   nextExpiry(): Instant | null {
-    const round = this.line.head === null ? null : this.rounds.next;
+    const round = this.line.isHelpable ? this.rounds.next : null;
     const deadline = this.line.firstToExpire()?.deadline ?? null;
     const all = [deadline, round, this.rounds.nextOverdue].filter(one => one !== null);
     return all.reduce<Instant | null>(

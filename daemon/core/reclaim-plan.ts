@@ -24,8 +24,8 @@ export interface Situation {
  *
  * What a guarantee covers is asked of all that borrow, those the furthest above their fair share
  * first, waiting themselves or not. What the first of those who borrow needs is asked of tenants
- * that stay above its own share even then, and, for the rest, of its own tenant. Within a tenant
- * the largest sessions come down to one level and nobody below that level is asked.
+ * that stay above its own share even then, and, for the rest, of its own tenant. Whom only its
+ * tenant's limit keeps waiting is helped by its own tenant alone. Within a tenant the largest sessions come down to one level and nobody below that level is asked.
  *
  * Not the asker, who has given up its own idle memory before it asked; not who is being asked
  * already; not who is no longer connected. Others of the asker's tenant who wait for the pool
@@ -38,7 +38,6 @@ export function planReclaims(situation: Situation): ReclaimShare[] {
   const { guaranteedBytes, borrowedBytes: borrowing } = needs(situation);
   const coming = freeBytes + outstandingBytes(sessions, now);
   const all = guaranteedBytes + borrowing - coming;
-  if (all <= 0n) return [];
   const forGuarantees = positive(guaranteedBytes - coming);
   const plan = new Plan(sessions, now);
   const heads = line.heads();
@@ -47,6 +46,7 @@ export function planReclaims(situation: Situation): ReclaimShare[] {
   if (entitled !== undefined) plan.takeOfOwn(entitled.session, line, short);
   const borrower = heads.find(waiter => !isCovered(waiter));
   if (borrower !== undefined) plan.takeFor(borrower, line, all - forGuarantees);
+  for (const waiter of line.aside()) plan.takeWithinLimit(waiter, line);
   return plan.shares();
 }
 
@@ -135,6 +135,15 @@ class Plan {
       other === tenant ? null : (after * BigInt(other.weight)) / BigInt(tenant.weight);
     const taken = this.takeBorrowed(floor, neededBytes, false);
     this.takeOfOwn(session, line, neededBytes - taken);
+  }
+
+  /** Of its own tenant, what its limit leaves too little for. */
+  takeWithinLimit({ session, order }: Waiter, line: WaitingLine): void {
+    const { tenant } = session;
+    const own = this.ofTenant(tenant);
+    const coming = outstandingBytes(own, this.now) + this.takenOf(own);
+    const left = tenant.limitBytes - tenant.heldBytes;
+    this.takeOfOwn(session, line, order.roomBytes - left - coming);
   }
 
   /** Of the asker's own tenant. */

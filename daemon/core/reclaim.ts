@@ -22,7 +22,7 @@ export class ReclaimRounds {
     private readonly tenants: TenantTable,
   ) {}
 
-  /** When to ask again; null: nobody waited for the pool when last looked at. */
+  /** When to ask again; null: nobody waited for what others have when last looked at. */
   get next(): Instant | null {
     return this.nextRound;
   }
@@ -39,14 +39,14 @@ export class ReclaimRounds {
 
   /** A round if it is time for one. */
   due(line: WaitingLine, freeBytes: bigint, now: Instant): Effect[] {
-    if (line.head !== null && this.nextRound !== null && now < this.nextRound) return [];
+    if (line.isHelpable && this.nextRound !== null && now < this.nextRound) return [];
     return this.now(line, freeBytes, now);
   }
 
   /** Asks for what the waiting need beyond what is free and what is on its way. */
   now(line: WaitingLine, freeBytes: bigint, now: Instant): Effect[] {
     this.nextRound = null;
-    if (line.head === null) return [];
+    if (!line.isHelpable) return [];
     this.nextRound = instant(now + RECLAIM_DEADLINE_MS);
     const { sessions, tenants } = this;
     const shares = planReclaims({ sessions, tenants, line, freeBytes, now });

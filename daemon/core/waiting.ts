@@ -72,6 +72,19 @@ export class WaitingLine {
     return queue.find(({ session }) => session.overdueAboveBytes === null) ?? queue[0] ?? null;
   }
 
+  /** The first of each tenant that stands aside because of its limit. */
+  aside(): Waiter[] {
+    return [...this.queues.keys()].flatMap(tenant => {
+      const first = this.firstOf(tenant);
+      return first !== null && !this.rules.tenantAllows(first) ? [first] : [];
+    });
+  }
+
+  /** True if what others give back would help somebody. */
+  get isHelpable(): boolean {
+    return this.queues.size > 0;
+  }
+
   /** True if another tenant waits for the pool as well. */
   hasRivals(tenant: Tenant): boolean {
     for (const other of this.queues.keys())

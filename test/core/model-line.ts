@@ -93,6 +93,12 @@ export class ModelLine {
     return firsts.find(({ session }) => !this.overdue.has(session)) ?? firsts[0] ?? null;
   }
 
+  /** True if the tenant's limit keeps somebody else of it waiting, whom this session could help. */
+  isAside(tenant: ModelTenant, session: bigint): boolean {
+    const first = this.firstOf(tenant);
+    return first !== null && first.session !== session && !this.tenantAllows(first);
+  }
+
   /** True if its tenant's guarantee covers it. */
   isCovered({ session, pieces, needed }: ModelWaiter): boolean {
     const tenant = this.tenantOf(session);

@@ -27,7 +27,9 @@ export function checkReclaim(
   const head = model.poolHead();
   // What is held and was lent before it was held is taken back for nobody who waits.
   const reserved = model.limits.tenants.reduce((sum, tenant) => sum + model.reserved(tenant), 0);
-  if (head === null || (head.session === session && reserved <= model.free()))
+  const limited = model.isAside(model.tenantOf(session), session);
+  const idle = head === null || head.session === session;
+  if (idle && !limited && reserved <= model.free())
     fail(`session ${session} is asked, but nobody else waits`);
   if (
     wantedBytes <= 0n ||
