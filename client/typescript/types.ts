@@ -9,7 +9,10 @@ import type { StridedView } from './views.js';
 export interface ConnectOptions {
   /** Where the daemon's sockets are. Default: `KVSPAN_SOCKET_DIR`, else as proto/paths.ts says. */
   readonly socketDirectory?: string;
-  /** For people: shown in the admin service. Printable ASCII, 1 to 63 bytes. Default: the pid. */
+  /**
+   * For people: shown in the admin service. A daemon with tenants may tell those of one user apart by
+   * it. Printable ASCII, 1 to 63 bytes. Default: the pid.
+   */
   readonly name?: string;
   /** Path of libcuda; null: the system's. Default: `KVSPAN_CUDA_LIBRARY`, else the system's. */
   readonly cudaLibrary?: string | null;

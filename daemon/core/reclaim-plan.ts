@@ -25,7 +25,8 @@ export interface Situation {
  * What a guarantee covers is asked of all that borrow, those the furthest above their fair share
  * first, waiting themselves or not. What the first of those who borrow needs is asked of tenants
  * that stay above its own share even then, and, for the rest, of its own tenant. Whom only its
- * tenant's limit keeps waiting is helped by its own tenant alone. Within a tenant the largest sessions come down to one level and nobody below that level is asked.
+ * tenant's limit keeps waiting is helped by its own tenant alone. Within a tenant the largest
+ * sessions come down to one level and nobody below that level is asked.
  *
  * Not the asker, who has given up its own idle memory before it asked; not who is being asked
  * already; not who is no longer connected. Others of the asker's tenant who wait for the pool

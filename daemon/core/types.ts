@@ -39,7 +39,7 @@ export interface Peer {
   readonly pid: number;
   readonly uid: number;
   readonly gid: number;
-  /** The client's own name for itself; for people. */
+  /** The client's own name for itself: for people, and to tell tenants of one user apart. */
   readonly name: string;
 }
 

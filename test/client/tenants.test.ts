@@ -1,6 +1,8 @@
 /** Two tenants as two processes of one user, a third being the daemon. */
 import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
+import { statSync } from 'node:fs';
+import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
 import { Admin, type Entitlement } from '../support/admin.js';
 import { childScript } from '../support/children.js';
@@ -119,6 +121,15 @@ describe('a held guarantee', () => {
       freeBytes: 0n,
     });
     await session.close();
+  });
+});
+
+describe('where settings are changed', () => {
+  it("is the daemon's user's alone, whoever else may connect", async () => {
+    daemon = await spawnDaemon({ socketGroup: String(process.getgid?.()) });
+    admin = new Admin(daemon.directory);
+    const modeOf = (socket: string) => statSync(join(daemon.directory, socket)).mode & 0o777;
+    expect([modeOf('kvspan.sock'), modeOf('admin.sock')]).toEqual([0o660, 0o600]);
   });
 });
 
