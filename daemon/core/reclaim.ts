@@ -99,7 +99,8 @@ export class ReclaimRounds {
     const { askedBack, id } = session;
     if (!this.owing.delete(session) || askedBack === null) return [];
     askedBack.forGuarantee = false;
-    if (askedBack.leftBytes === 0n) return [];
+    // Who owes already is recorded: one that is stopped is asked, in vain, every round.
+    if (askedBack.leftBytes === 0n || session.overdueAboveBytes !== null) return [];
     session.overdueAboveBytes = askedBack.levelBytes;
     session.overdueCount += 1;
     session.tenant.overdueCount += 1;

@@ -209,6 +209,10 @@ describe('who does not bring what a guarantee needs', () => {
     expect(asked(effects)).toEqual([[late, 4n]]);
     expect(ledger.session(late)).toMatchObject({ overdueCount: 1, servedLast: true });
     expect(ledger.tenants().tenants[1]).toMatchObject({ name: 't1', overdueCount: 1 });
+    // Asked in vain again and again it is one record, not one a round.
+    const again = ledger.expire(at(2 * RECLAIM_DEADLINE_MS));
+    expect(again.map(({ kind }) => kind)).toEqual(['reclaim']);
+    expect(ledger.session(late).overdueCount).toBe(1);
     const [refusal] = refusals(ledger.expire(at(1_000)));
     expect(refusal?.error.message).toContain(
       `not given back in time by session ${late} (pid 11) ${pages(4)}`,
