@@ -93,6 +93,7 @@ function banner(info: DaemonInfo): string {
       'a session',
       `at most ${showBytes(limits.sessionLimitBytes)}, ${limits.cachesPerSessionMax} caches`,
     ],
+    ...tenantLines(info),
     [
       'limits',
       `${limits.sessionsMax} sessions; grants wait up to ${limits.grantWaitMsMax / 1000} s`,
@@ -101,6 +102,15 @@ function banner(info: DaemonInfo): string {
   ];
   const body = lines.map(([name, text]) => `  ${name.padEnd(10)} ${text}`).join('\n');
   return `\nkvspan ${info.version} serves\n\n${body}\n`;
+}
+
+function tenantLines({ limits }: DaemonInfo): [string, string][] {
+  if (limits.tenants.length === 0) return [];
+  const told = limits.tenants.map(({ name, guaranteedBytes, held }) => {
+    const guarantee = `${showBytes(guaranteedBytes)} ${held ? 'held' : 'guaranteed'}`;
+    return guaranteedBytes === 0n ? name : `${name} (${guarantee})`;
+  });
+  return [['tenants', told.join(', ')]];
 }
 
 /** The whole sentence, with what to do about it, is in the log. */

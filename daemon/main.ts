@@ -120,6 +120,7 @@ async function start(config: Config, log: Logger, undo: Undo): Promise<RunningDa
   const limits = limitsOf(config, pool, sessionLimit(config.sessionLimitBytes, pool));
 
   const server = createGrpcServer(config);
+  const adminServer = createGrpcServer(config);
   const services = new DaemonServices(
     {
       ledger: createLedger(limits, { epoch: systemRandom.epoch() }),
@@ -133,6 +134,7 @@ async function start(config: Config, log: Logger, undo: Undo): Promise<RunningDa
       version,
     },
     server,
+    adminServer,
   );
   undo.add(() => services.stop());
   // Before it is bound: a socket that could not be opened to its group is bound already, and a server
@@ -140,6 +142,9 @@ async function start(config: Config, log: Logger, undo: Undo): Promise<RunningDa
   undo.add(() => unlinkIfThere(paths.service));
   undo.add(() => stopGrpcServer(server, Math.min(LAST_CALLS_MS_MAX, config.shutdownTimeoutMs)));
   await bindGrpcServer(server, paths.service, access, core);
+  undo.add(() => unlinkIfThere(paths.admin));
+  undo.add(() => adminServer.forceShutdown());
+  await bindGrpcServer(adminServer, paths.admin, accessFor(null), core);
   // Last: a session begins here, and finds everything else ready.
   const options = {
     path: paths.extents,

@@ -3,6 +3,8 @@ import { join } from 'node:path';
 
 export const SERVICE_SOCKET = 'kvspan.sock';
 export const EXTENT_SOCKET = 'extents.sock';
+/** The owner's alone, whoever else may connect to the others: here settings are changed. */
+export const ADMIN_SOCKET = 'admin.sock';
 
 /**
  * The socket directory: `KVSPAN_SOCKET_DIR`, else `/run/kvspan` for root, else

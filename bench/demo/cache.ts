@@ -26,6 +26,7 @@ export interface EngineCache {
 const shortages: ReadonlySet<string> = new Set([
   'POOL_EXHAUSTED',
   'QUOTA_EXHAUSTED',
+  'TENANT_LIMIT',
   'DEVICE_EXHAUSTED',
   'DEADLINE_EXCEEDED',
   'GRANT_LIMIT',

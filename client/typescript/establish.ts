@@ -15,7 +15,11 @@ import { type ServerInfo, Service } from './service.js';
 /** Extents in one Adopt message: 144 KiB, well within what a daemon takes. */
 const ADOPT_EXTENTS_MAX = 16_384;
 
-const noRoomCodes: ReadonlySet<string> = new Set(['QUOTA_EXHAUSTED', 'POOL_EXHAUSTED']);
+const noRoomCodes: ReadonlySet<string> = new Set([
+  'QUOTA_EXHAUSTED',
+  'TENANT_LIMIT',
+  'POOL_EXHAUSTED',
+]);
 const noPlaceCodes: ReadonlySet<string> = new Set(['ADDRESS_PLAN_EXHAUSTED', 'CACHE_LIMIT']);
 
 export interface Meeting {

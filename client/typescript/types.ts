@@ -9,7 +9,10 @@ import type { StridedView } from './views.js';
 export interface ConnectOptions {
   /** Where the daemon's sockets are. Default: `KVSPAN_SOCKET_DIR`, else as proto/paths.ts says. */
   readonly socketDirectory?: string;
-  /** For people: shown in the admin service. Printable ASCII, 1 to 63 bytes. Default: the pid. */
+  /**
+   * For people: shown in the admin service. A daemon with tenants may tell those of one user apart by
+   * it. Printable ASCII, 1 to 63 bytes. Default: the pid.
+   */
   readonly name?: string;
   /** Path of libcuda; null: the system's. Default: `KVSPAN_CUDA_LIBRARY`, else the system's. */
   readonly cudaLibrary?: string | null;
@@ -84,9 +87,9 @@ export interface Session extends AsyncDisposable {
 
   /**
    * Memory into the magazine ahead of need: `counts[order]` extents of 2^order pages. Resolves when
-   * it is there. POOL_EXHAUSTED, QUOTA_EXHAUSTED (with who holds what), DEVICE_EXHAUSTED (others
-   * have taken the device's memory; what came of it is in the magazine), DEADLINE_EXCEEDED,
-   * DAEMON_UNAVAILABLE.
+   * it is there. POOL_EXHAUSTED, QUOTA_EXHAUSTED, TENANT_LIMIT (with who holds what),
+   * DEVICE_EXHAUSTED (others have taken the device's memory; what came of it is in the magazine),
+   * DEADLINE_EXCEEDED, DAEMON_UNAVAILABLE.
    */
   acquire(
     counts: number[],
@@ -137,8 +140,8 @@ export interface Cache extends AsyncDisposable {
 
   /**
    * A slot for a request with this prompt, mapped as far as that. SLOTS_EXHAUSTED, or, when memory
-   * does not come by `waitMs`, POOL_EXHAUSTED, QUOTA_EXHAUSTED, DEVICE_EXHAUSTED, DEADLINE_EXCEEDED or
-   * DAEMON_UNAVAILABLE; nothing is changed then.
+   * does not come by `waitMs`, POOL_EXHAUSTED, QUOTA_EXHAUSTED, TENANT_LIMIT, DEVICE_EXHAUSTED,
+   * DEADLINE_EXCEEDED or DAEMON_UNAVAILABLE; nothing is changed then.
    */
   allocate(promptTokens: number, options?: WaitOptions): Promise<number>;
 

@@ -1,6 +1,7 @@
 /** The ledger's limits, from the configuration and the sizes that the device allowed. */
 import { address, bytes, type Bytes, type Limits } from '../core/types.js';
 import type { Config } from './schema.js';
+import { tenantsOf } from './tenants.js';
 
 /**
  * Where caches lie: 64 TiB from 17 TiB on. Below the places where the kernel puts programs (85 TiB)
@@ -13,6 +14,7 @@ export function limitsOf(config: Config, poolBytes: Bytes, sessionLimitBytes: By
   return {
     poolBytes,
     sessionLimitBytes,
+    tenants: tenantsOf(config.tenants, poolBytes),
     sessionsMax: config.sessionsMax,
     cachesPerSessionMax: config.cachesPerSessionMax,
     grantsInFlightMax: config.grantsInFlightMax,

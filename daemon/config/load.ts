@@ -10,6 +10,7 @@ import {
   configKeys,
   configSchema,
   envName,
+  optionKeys,
   flagName,
   type Config,
   type ConfigKey,
@@ -18,7 +19,9 @@ import { nearest } from './suggest.js';
 
 /** Flags as a command line gives them: by key; absent and undefined are the same. */
 export type Overrides = Readonly<
-  Partial<Record<ConfigKey | 'config', string | number | bigint | null | undefined>>
+  Partial<
+    Record<Exclude<ConfigKey, 'tenants'> | 'config', string | number | bigint | null | undefined>
+  > & { tenants?: readonly unknown[] | undefined }
 >;
 
 interface Setting {
@@ -58,7 +61,7 @@ function fromFlags(overrides: Overrides): Settings {
 }
 
 function fromEnvironment(env: NodeJS.ProcessEnv): Settings {
-  const byName = new Map(configKeys.map(key => [envName(key), key]));
+  const byName = new Map(optionKeys.map(key => [envName(key), key]));
   const settings: Settings = new Map();
   for (const [name, value] of Object.entries(env)) {
     if (
@@ -109,6 +112,21 @@ function show(value: unknown): string {
   return typeof value === 'bigint' ? value.toString() : (JSON.stringify(value) ?? String(value));
 }
 
+/** As people write it: `tenants[1].weight`. */
+const placeOf = (path: readonly PropertyKey[]): string =>
+  path
+    .map((part, at) =>
+      typeof part === 'number' ? `[${part}]` : `${at > 0 ? '.' : ''}${String(part)}`,
+    )
+    .join('');
+
+function valueAt(value: unknown, path: readonly PropertyKey[]): unknown {
+  return path.reduce<unknown>(
+    (at, part) => (typeof at === 'object' && at !== null ? at[part as keyof typeof at] : undefined),
+    value,
+  );
+}
+
 /** Throws a StartupError of reason `config`. */
 export function loadConfig(
   overrides: Overrides = {},
@@ -126,7 +144,8 @@ export function loadConfig(
   const lines = result.error.issues.map(issue => {
     const key = String(issue.path[0]) as ConfigKey;
     const setting = settings.get(key);
-    return `${setting?.source ?? 'default'}: ${key} is ${show(setting?.value)}, allowed: ${issue.message}`;
+    const [where, value] = [placeOf(issue.path), valueAt(setting?.value, issue.path.slice(1))];
+    return `${setting?.source ?? 'default'}: ${where} is ${show(value)}, allowed: ${issue.message}`;
   });
   return refuse(lines.join('; '), 'kvspan serve --help lists every key');
 }

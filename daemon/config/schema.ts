@@ -44,6 +44,28 @@ const choice = <const Values extends readonly [string, ...string[]]>(values: Val
 const text = z.string({ error: () => 'text' }).min(1, 'text that is not empty');
 const optionalText = text.nullable().default(null);
 
+/** `0` is a size here: no guarantee. */
+const guarantee = z.union([
+  z.literal([0, '0']).transform((): Size | null => null),
+  size.transform((given): Size | null => given),
+]);
+
+const someone = z.union([text, whole(0, 2 ** 32 - 2)], { error: () => 'a name or a number' });
+
+const tenantSchema = z.strictObject({
+  name: text,
+  /** None, and no groups: whoever belongs to no other tenant. */
+  users: z.array(someone).default([]),
+  groups: z.array(someone).default([]),
+  clients: z.array(text).default([]),
+  guaranteed: guarantee.nullable().default(null),
+  limit: size.nullable().default(null),
+  weight: whole(1, 1_000_000).default(1),
+  guarantee: choice(['lent', 'held']).default('lent'),
+});
+
+export type TenantConfig = z.output<typeof tenantSchema>;
+
 export const configSchema = z.strictObject({
   socketDirectory: text.describe('directory of the two sockets; made if it is not there'),
   socketGroup: optionalText.describe(
@@ -90,6 +112,10 @@ export const configSchema = z.strictObject({
   shutdownTimeoutMs: whole(0, INT32_MAX)
     .default(5_000)
     .describe('time that grants on their way have when the daemon stops'),
+  tenants: z
+    .array(tenantSchema, { error: () => 'a list of [[tenants]] tables, in a file' })
+    .default([])
+    .describe('who shares the pool: [[tenants]] tables, in a file'),
   logLevel: choice(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'])
     .default('info')
     .describe('what is logged'),
@@ -103,6 +129,9 @@ export type Config = z.output<typeof configSchema>;
 export type ConfigKey = keyof Config;
 
 export const configKeys = Object.keys(configSchema.shape) as ConfigKey[];
+
+/** What a flag or a variable can say: not the tenants, which are tables. */
+export const optionKeys = configKeys.filter(key => key !== 'tenants');
 
 export interface OptionHelp {
   readonly key: ConfigKey;
@@ -123,7 +152,7 @@ export const envName = (key: ConfigKey): string =>
 export const flagName = (key: ConfigKey): string => `--${kebab(key)}`;
 
 /** One line per setting, for a command line to be made of. */
-export const optionList: readonly OptionHelp[] = configKeys.map(key => ({
+export const optionList: readonly OptionHelp[] = optionKeys.map(key => ({
   key,
   flag: `${flagName(key)} <value>`,
   env: envName(key),

@@ -2,6 +2,7 @@ import { KvspanError } from '../../proto/errors.js';
 import type { CacheBook } from './caches.js';
 import type { Pool } from './pool.js';
 import type { Session, SessionTable } from './sessions.js';
+import type { TenantTable } from './tenants.js';
 import type { Limits } from './types.js';
 
 export interface Audited {
@@ -9,10 +10,11 @@ export interface Audited {
   readonly pool: Pool;
   readonly sessions: SessionTable;
   readonly caches: CacheBook;
+  readonly tenants: TenantTable;
 }
 
 /** Adds everything up again from the single extents and ranges; throws INTERNAL where the books differ. */
-export function audit({ limits, pool, sessions, caches }: Audited): void {
+export function audit({ limits, pool, sessions, caches, tenants }: Audited): void {
   const all = [...sessions];
   for (const session of all) auditSession(session, pool);
   const held = all.reduce((total, session) => total + session.heldBytes, 0n);
@@ -34,7 +36,26 @@ export function audit({ limits, pool, sessions, caches }: Audited): void {
     balance === pool.usedBytes,
     `${balance} bytes never came back, the pool has ${pool.usedBytes} in use`,
   );
+  auditTenants(all, tenants);
   auditAddresses(all, caches, limits);
+}
+
+function auditTenants(sessions: readonly Session[], tenants: TenantTable): void {
+  let guaranteed = 0n;
+  for (const tenant of tenants) {
+    const own = sessions.filter(session => session.tenant === tenant);
+    const held = own.reduce((total, session) => total + session.heldBytes, 0n);
+    expect(
+      held === tenant.heldBytes,
+      `tenant ${tenant.spec.name}: its sessions hold ${held}, its account says ${tenant.heldBytes}`,
+    );
+    guaranteed += tenant.guaranteedBytes;
+  }
+  expect(
+    guaranteed === 0n ||
+      [...tenants].every(({ limitBytes, guaranteedBytes }) => limitBytes >= guaranteedBytes),
+    'a tenant is guaranteed more than its limit',
+  );
 }
 
 function auditSession(session: Session, pool: Pool): void {

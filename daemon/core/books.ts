@@ -5,8 +5,8 @@ import { sortAdopted, type AdoptedSpec, type Extent } from './extents.js';
 import { GrantDesk } from './grant-desk.js';
 import { checkLimits } from './limits.js';
 import { Pool } from './pool.js';
-import { sessionQuota } from './quota.js';
 import { isLeftBehind, SessionTable, type Session } from './sessions.js';
+import { TenantTable, tenantView } from './tenants.js';
 import {
   bytes,
   sessionId,
@@ -22,7 +22,15 @@ import {
   type Peer,
   type SessionId,
 } from './types.js';
-import type { CacheView, GrantRequest, PoolView, Returned, SessionView } from './views.js';
+import type {
+  CacheView,
+  GrantRequest,
+  PoolView,
+  Returned,
+  SessionView,
+  TenantChange,
+  TenantsView,
+} from './views.js';
 
 /**
  * The ledger: finds whom a request is about, validates the whole of it, changes the state, and lets
@@ -30,6 +38,7 @@ import type { CacheView, GrantRequest, PoolView, Returned, SessionView } from '.
  */
 export class Books {
   private readonly table = new SessionTable();
+  private readonly tenantTable: TenantTable;
   private readonly pools: Pool;
   private readonly cacheBook: CacheBook;
   private readonly desk: GrantDesk;
@@ -41,18 +50,15 @@ export class Books {
     epoch: bigint,
   ) {
     checkLimits(limits);
+    this.tenantTable = new TenantTable(limits);
     this.pools = new Pool(limits.poolBytes, epoch);
     this.cacheBook = new CacheBook(limits);
-    this.desk = new GrantDesk(
-      limits,
-      this.pools,
-      this.table,
-      sessionQuota(limits.sessionLimitBytes),
-    );
+    this.desk = new GrantDesk(limits, this.pools, this.table, this.tenantTable);
   }
 
   openSession(peer: Peer, now: Instant): SessionId {
     this.refuseWhenDraining();
+    const tenant = this.tenantTable.of(peer);
     const { sessionsMax } = this.limits;
     // Closed sessions count until their process exits: else one process could open any number.
     if (this.table.count >= sessionsMax) {
@@ -65,6 +71,7 @@ export class Books {
     this.table.add({
       id,
       peer: { ...peer },
+      tenant,
       openedAt: now,
       state: 'open',
       heldBytes: bytes(0n),
@@ -74,6 +81,8 @@ export class Books {
       caches: new Map(),
       askedBack: null,
       barren: false,
+      overdueAboveBytes: null,
+      overdueCount: 0,
     });
     return id;
   }
@@ -145,7 +154,11 @@ export class Books {
     return { returned, effects: this.desk.follow(session, now) };
   }
 
-  adopt(id: SessionId, extents: readonly AdoptedSpec[]): Bytes {
+  adopt(
+    id: SessionId,
+    extents: readonly AdoptedSpec[],
+    now: Instant,
+  ): { heldBytes: Bytes; effects: Effect[] } {
     const session = this.table.open(id);
     this.refuseWhenDraining();
     const adoption = sortAdopted(this.pools.extents, session, extents);
@@ -154,14 +167,14 @@ export class Books {
     this.pools.adopt(session, adoption.fresh);
     for (const extent of adoption.moved) this.pools.move(extent, session);
     this.forgetEmpty(holders);
-    this.desk.accountChanged(session);
-    return session.heldBytes;
+    const { heldBytes } = session;
+    // A tenant that holds more has less of a claim than before: another may be next in line.
+    return { heldBytes, effects: this.desk.follow(session, now) };
   }
 
   reclaimReported(id: SessionId, reclaim: bigint, now: Instant): Effect[] {
     const session = this.table.open(id);
-    this.desk.reclaimReported(session, reclaim);
-    return this.desk.follow(session, now);
+    return [...this.desk.reclaimReported(session, reclaim), ...this.desk.follow(session, now)];
   }
 
   sessionClosed(id: SessionId, now: Instant): Effect[] {
@@ -190,6 +203,21 @@ export class Books {
 
   nextExpiry(): Instant | null {
     return this.desk.nextExpiry();
+  }
+
+  setTenant(change: TenantChange, now: Instant): Effect[] {
+    this.tenantTable.change(change);
+    return this.desk.reconsider(now);
+  }
+
+  tenants(): TenantsView {
+    const sessions = [...this.table];
+    const tenants = Array.from(this.tenantTable, tenant => {
+      const own = sessions.filter(session => session.tenant === tenant);
+      const waiting = own.reduce((total, session) => total + session.waiting.length, 0);
+      return tenantView(tenant, own.length, waiting);
+    });
+    return { revision: this.tenantTable.revision, tenants };
   }
 
   drain(now: Instant): Effect[] {
@@ -231,7 +259,13 @@ export class Books {
   }
 
   check(): void {
-    audit({ limits: this.limits, pool: this.pools, sessions: this.table, caches: this.cacheBook });
+    audit({
+      limits: this.limits,
+      pool: this.pools,
+      sessions: this.table,
+      caches: this.cacheBook,
+      tenants: this.tenantTable,
+    });
     this.desk.check();
   }
 
@@ -269,6 +303,9 @@ export class Books {
       extentCount: session.extents.size,
       cacheCount: session.caches.size,
       waitingGrantCount: session.waiting.length,
+      tenant: session.tenant.spec.name,
+      overdueCount: session.overdueCount,
+      servedLast: session.overdueAboveBytes !== null,
     };
   }
 

@@ -3,10 +3,11 @@ import type { Adoption } from './extents.js';
 import { checkGrantRequest, fit, type GrantOrder } from './grants.js';
 import { integerField } from './limits.js';
 import type { Pool } from './pool.js';
-import type { QuotaPolicy } from './quota.js';
+import { Quotas } from './quota.js';
 import { ReclaimRounds } from './reclaim.js';
-import { largestHolders, shortage } from './refusals.js';
+import { largestHolders, overdueRemark, shortage, type ShortageCode } from './refusals.js';
 import type { Session, SessionTable } from './sessions.js';
+import type { TenantTable } from './tenants.js';
 import type { Bytes, Effect, GrantId, Instant, Limits, OrderCounts } from './types.js';
 import type { GrantRequest } from './views.js';
 import { WaitingLine, type Waiter } from './waiting.js';
@@ -18,6 +19,7 @@ import { WaitingLine, type Waiter } from './waiting.js';
 export class GrantDesk {
   private readonly line: WaitingLine;
   private readonly rounds: ReclaimRounds;
+  private readonly quotas: Quotas;
   /** Grants refused for want of memory or time, or because the daemon drains. */
   refusedCount = 0n;
 
@@ -25,10 +27,14 @@ export class GrantDesk {
     private readonly limits: Limits,
     private readonly pool: Pool,
     private readonly sessions: SessionTable,
-    private readonly quota: QuotaPolicy,
+    tenants: TenantTable,
   ) {
-    this.line = new WaitingLine(waiter => this.quotaFit(waiter.session, waiter.order) !== null);
-    this.rounds = new ReclaimRounds(sessions);
+    this.quotas = new Quotas(limits.sessionLimitBytes, tenants, pool);
+    this.line = new WaitingLine({
+      sessionAllows: ({ session, order }) => this.quotaFit(session, order) !== null,
+      tenantAllows: ({ session, order }) => this.tenantFits(session, order),
+    });
+    this.rounds = new ReclaimRounds(sessions, tenants);
   }
 
   get waitingCount(): number {
@@ -40,20 +46,25 @@ export class GrantDesk {
   }
 
   limitOf(session: Session): Bytes {
-    return this.quota.limitBytes(session);
+    return this.quotas.limitBytes(session);
   }
 
   request(session: Session, request: GrantRequest, now: Instant): Effect[] {
     const order = checkGrantRequest(request, this.limits);
     this.checkUnused(session, order.grant);
-    this.refuseTheImpossible(session, order);
-    // Who comes now comes after all who wait: of his own session, and of others for the pool.
-    const next = this.line.head === null && session.waiting.length === 0;
-    const counts = next ? this.fitNow(session, order) : null;
-    if (counts !== null) return [this.issue(session, order, counts)];
-    if (order.waitMs === 0) throw this.refusal(session, order, this.placeInLine(session));
-    this.line.join(session, order, now);
-    return this.rounds.now(this.line, this.pool.freeBytes, now);
+    const impossible = this.impossible(session, order);
+    if (impossible !== null) throw impossible;
+    if (this.isFirst(session)) {
+      const counts = this.fitNow(session, order);
+      if (counts !== null) return [this.issue(session, order, counts)];
+    }
+    // Who comes now comes after all of his tenant who wait, but before tenants with less of a claim.
+    const waiter = this.line.join(session, order, now);
+    const effects = this.serveLine();
+    if (waiter.gone) return effects;
+    if (order.waitMs > 0) return [...effects, ...this.askBack(now)];
+    this.line.leave(waiter);
+    throw this.refusal(session, order, this.placeInLine(session));
   }
 
   /** Null: no such grant waits. */
@@ -75,11 +86,12 @@ export class GrantDesk {
   /**
    * Throws unless the session may hold this much more, and the pool has what of it is fresh; what
    * moves from another account is in use already. If a grant of the session waits for nothing but
-   * the pool, what it needs of the quota is spoken for: it would lose its turn.
+   * the pool, what it needs of the quota is spoken for: it would lose its turn. What moves stays
+   * within the tenant.
    */
   checkRoomToAdopt(session: Session, { freshBytes, movedBytes }: Adoption): void {
     const wantedBytes = freshBytes + movedBytes;
-    const left = this.quota.leftBytes(session) - wantedBytes;
+    const left = this.quotas.ofSession(session).leftBytes - wantedBytes;
     const first = session.waiting[0]?.order;
     const spokenFor = first !== undefined && this.quotaFit(session, first) !== null;
     if (left < 0n || (spokenFor && fit(first, left, this.limits.extentsPerGrantMax) === null)) {
@@ -90,12 +102,15 @@ export class GrantDesk {
         spokenFor ? 'a grant of the session waits' : '',
       );
     }
-    if (freshBytes > this.pool.freeBytes)
+    const ofTenant = this.quotas.ofTenant(session.tenant);
+    if (ofTenant !== null && freshBytes > 0n && freshBytes > ofTenant.leftBytes)
+      throw this.shortage(session, 'TENANT_LIMIT', freshBytes, '');
+    if (freshBytes > this.quotas.freeBytes(session.tenant))
       throw this.shortage(session, 'POOL_EXHAUSTED', freshBytes, '');
   }
 
-  reclaimReported(session: Session, reclaim: bigint): void {
-    this.rounds.reported(session, reclaim);
+  reclaimReported(session: Session, reclaim: bigint): Effect[] {
+    return this.rounds.reported(session, reclaim);
   }
 
   /** The session is no longer connected: nobody is there to be granted or asked anything. */
@@ -109,7 +124,7 @@ export class GrantDesk {
 
   /** Refuses those whose time is over; in the order in which it was. */
   expire(now: Instant): Effect[] {
-    const effects: Effect[] = [];
+    const effects: Effect[] = this.rounds.overdue(now);
     const holders = this.holdersOnce();
     for (
       let waiter = this.line.firstToExpire();
@@ -117,7 +132,9 @@ export class GrantDesk {
       waiter = this.line.firstToExpire()
     ) {
       const { session, order } = waiter;
-      const error = this.refusal(session, order, `waited ${order.waitMs} ms`, holders());
+      const remark = [`waited ${order.waitMs} ms`, overdueRemark(this.sessions)];
+      const told = remark.filter(part => part !== '').join('; ');
+      const error = this.refusal(session, order, told, holders());
       this.line.leave(waiter);
       effects.push({ kind: 'refuse', session: session.id, grant: order.grant, error });
     }
@@ -125,10 +142,27 @@ export class GrantDesk {
   }
 
   nextExpiry(): Instant | null {
+    const round = this.line.isHelpable ? this.rounds.next : null;
     const deadline = this.line.firstToExpire()?.deadline ?? null;
-    const round = this.line.head === null ? null : this.rounds.next;
-    if (deadline === null || round === null) return deadline ?? round;
-    return deadline < round ? deadline : round;
+    const all = [deadline, round, this.rounds.nextOverdue].filter(one => one !== null);
+    return all.reduce<Instant | null>(
+      (first, one) => (first === null || one < first ? one : first),
+      null,
+    );
+  }
+
+  /** Entitlements have changed: what can never be met now is refused, the rest looked at again. */
+  reconsider(now: Instant): Effect[] {
+    const effects: Effect[] = [];
+    const waiters = [...this.sessions].flatMap(session => session.waiting);
+    for (const waiter of waiters.toSorted((a, b) => a.sequence - b.sequence)) {
+      const { session, order } = waiter;
+      const error = this.impossible(session, order);
+      if (error === null) continue;
+      this.line.leave(waiter);
+      effects.push({ kind: 'refuse', session: session.id, grant: order.grant, error });
+    }
+    return [...effects, ...this.serveLine(), ...this.askBack(now)];
   }
 
   drain(now: Instant): Effect[] {
@@ -174,6 +208,23 @@ export class GrantDesk {
   }
 
   private serve(now: Instant): Effect[] {
+    return [...this.serveLine(), ...this.rounds.due(this.line, this.pool.freeBytes, now)];
+  }
+
+  private askBack(now: Instant): Effect[] {
+    return this.rounds.now(this.line, this.pool.freeBytes, now);
+  }
+
+  /** True if nobody who waits comes before the session's next request, whatever that is. */
+  private isFirst(session: Session): boolean {
+    return (
+      session.waiting.length === 0 &&
+      this.line.head === null &&
+      this.line.firstOf(session.tenant) === null
+    );
+  }
+
+  private serveLine(): Effect[] {
     const effects: Effect[] = [];
     for (let head = this.line.head; head !== null; head = this.line.head) {
       const { session, order } = head;
@@ -182,7 +233,7 @@ export class GrantDesk {
       this.line.leave(head);
       effects.push(this.issue(session, order, counts));
     }
-    return [...effects, ...this.rounds.due(this.line, this.pool.freeBytes, now)];
+    return effects;
   }
 
   private issue(session: Session, order: GrantOrder, counts: OrderCounts): Effect {
@@ -197,13 +248,27 @@ export class GrantDesk {
   }
 
   private fitNow(session: Session, order: GrantOrder): OrderCounts | null {
-    const left = this.quota.leftBytes(session);
-    const free = this.pool.freeBytes;
-    return fit(order, left < free ? left : free, this.limits.extentsPerGrantMax);
+    const { tenant } = session;
+    const bounds: bigint[] = [
+      this.quotas.ofSession(session).leftBytes,
+      this.quotas.freeBytes(tenant),
+      this.quotas.ofTenant(tenant)?.leftBytes ?? this.pool.totalBytes,
+    ];
+    // Who comes first because of its guarantee gets no more than that before others who wait.
+    if (this.quotas.isGuaranteed(session, order.roomBytes) && this.line.hasRivals(tenant))
+      bounds.push(tenant.guaranteedBytes - tenant.heldBytes);
+    const room = bounds.reduce((least, bound) => (bound < least ? bound : least));
+    return fit(order, room, this.limits.extentsPerGrantMax);
   }
 
   private quotaFit(session: Session, order: GrantOrder): OrderCounts | null {
-    return fit(order, this.quota.leftBytes(session), this.limits.extentsPerGrantMax);
+    return fit(order, this.quotas.ofSession(session).leftBytes, this.limits.extentsPerGrantMax);
+  }
+
+  private tenantFits({ tenant }: Session, order: GrantOrder): boolean {
+    const ofTenant = this.quotas.ofTenant(tenant);
+    if (ofTenant === null) return true;
+    return fit(order, ofTenant.leftBytes, this.limits.extentsPerGrantMax) !== null;
   }
 
   private checkUnused(session: Session, grant: GrantId): void {
@@ -222,18 +287,24 @@ export class GrantDesk {
     }
   }
 
-  /** What no waiting can bring is refused at once. */
-  private refuseTheImpossible(session: Session, order: GrantOrder): void {
-    const max = this.limits.extentsPerGrantMax;
-    const remark = 'it could never be met';
-    if (fit(order, this.quota.limitBytes(session), max) === null) {
-      this.refusedCount += 1n;
-      throw this.shortage(session, 'QUOTA_EXHAUSTED', order.askedBytes, remark);
-    }
-    if (fit(order, this.pool.totalBytes, max) === null) {
-      this.refusedCount += 1n;
-      throw this.shortage(session, 'POOL_EXHAUSTED', order.askedBytes, remark);
-    }
+  /** What no waiting can bring: the error that says so, or null. */
+  private impossible(session: Session, order: GrantOrder): KvspanError | null {
+    const code = this.codeOfImpossible(session, order);
+    if (code === null) return null;
+    this.refusedCount += 1n;
+    const total = fit(order, this.pool.totalBytes, this.limits.extentsPerGrantMax);
+    const held = code === 'POOL_EXHAUSTED' && total !== null ? '; the rest is held for others' : '';
+    return this.shortage(session, code, order.askedBytes, `it could never be met${held}`);
+  }
+
+  private codeOfImpossible(session: Session, order: GrantOrder): ShortageCode | null {
+    const never = (limit: bigint): boolean =>
+      fit(order, limit, this.limits.extentsPerGrantMax) === null;
+    const { tenant } = session;
+    if (never(this.quotas.ofSession(session).limitBytes)) return 'QUOTA_EXHAUSTED';
+    const ofTenant = this.quotas.ofTenant(tenant);
+    if (ofTenant !== null && never(ofTenant.limitBytes)) return 'TENANT_LIMIT';
+    return never(this.quotas.reachableBytes(tenant)) ? 'POOL_EXHAUSTED' : null;
   }
 
   private refusal(
@@ -243,29 +314,48 @@ export class GrantDesk {
     holders?: readonly Holder[],
   ): KvspanError {
     this.refusedCount += 1n;
+    const code = this.codeOfRefusal(session, order);
+    return this.shortage(session, code, order.askedBytes, remark, holders);
+  }
+
+  /** What keeps the order, or who is before it in its session or tenant, from being met. */
+  private codeOfRefusal(session: Session, order: GrantOrder): ShortageCode {
     const first = session.waiting[0]?.order ?? order;
-    const byQuota =
-      this.quotaFit(session, order) === null || this.quotaFit(session, first) === null;
-    return this.shortage(
-      session,
-      byQuota ? 'QUOTA_EXHAUSTED' : 'POOL_EXHAUSTED',
-      order.askedBytes,
-      remark,
-      holders,
-    );
+    if (this.quotaFit(session, order) === null || this.quotaFit(session, first) === null)
+      return 'QUOTA_EXHAUSTED';
+    const before = this.line.firstOf(session.tenant)?.order ?? order;
+    const allowed = this.tenantFits(session, order) && this.tenantFits(session, before);
+    return allowed ? 'POOL_EXHAUSTED' : 'TENANT_LIMIT';
   }
 
   private shortage(
     session: Session,
-    code: 'POOL_EXHAUSTED' | 'QUOTA_EXHAUSTED',
+    code: ShortageCode,
     askedBytes: bigint,
     remark: string,
     holders: readonly Holder[] = largestHolders(this.sessions),
   ): KvspanError {
-    const ofPool = code === 'POOL_EXHAUSTED';
-    const freeBytes = ofPool ? this.pool.freeBytes : this.quota.leftBytes(session);
-    const limitBytes = ofPool ? this.pool.totalBytes : this.quota.limitBytes(session);
-    return shortage({ code, askedBytes, freeBytes, limitBytes, holders, remark });
+    const { of, freeBytes, limitBytes } = this.bounds(session, code);
+    return shortage({ code, of, askedBytes, freeBytes, limitBytes, holders, remark });
+  }
+
+  private bounds(
+    session: Session,
+    code: ShortageCode,
+  ): { readonly of: string; readonly freeBytes: bigint; readonly limitBytes: bigint } {
+    const { tenant } = session;
+    const { limitBytes, leftBytes } = this.quotas.ofSession(session);
+    if (code === 'QUOTA_EXHAUSTED')
+      return { of: 'session limit', freeBytes: leftBytes, limitBytes };
+    const free = this.quotas.freeBytes(tenant);
+    if (code === 'POOL_EXHAUSTED')
+      return { of: 'pool', freeBytes: free, limitBytes: this.pool.totalBytes };
+    const left = tenant.limitBytes - tenant.heldBytes;
+    return {
+      of: `tenant ${tenant.spec.name}, which holds ${tenant.heldBytes}`,
+      freeBytes: left > 0n ? left : 0n,
+      limitBytes: tenant.limitBytes,
+    };
   }
 
   private placeInLine(session: Session): string {

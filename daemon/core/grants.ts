@@ -21,6 +21,8 @@ export interface GrantOrder {
   readonly askedBytes: Bytes;
   /** The least that meets it: the minimum, or all. */
   readonly neededBytes: Bytes;
+  /** With this much room it is certainly met; more than it needs if it may have but few extents. */
+  readonly roomBytes: Bytes;
   readonly waitMs: number;
 }
 
@@ -35,13 +37,10 @@ export function checkGrantRequest(request: GrantRequest, limits: Limits): GrantO
     throw badField('minimum_bytes', minimumBytes, `0..${askedBytes}, the bytes asked`);
   }
   integerField('wait_ms', waitMs, 0, limits.grantWaitMsMax);
-  return {
-    grant,
-    counts,
-    askedBytes,
-    neededBytes: minimumBytes === 0n ? askedBytes : minimumBytes,
-    waitMs,
-  };
+  const neededBytes = minimumBytes === 0n ? askedBytes : minimumBytes;
+  const order = { grant, counts, askedBytes, neededBytes, roomBytes: askedBytes, waitMs };
+  const cut = fit(order, neededBytes, limits.extentsPerGrantMax);
+  return cut === null ? order : { ...order, roomBytes: neededBytes };
 }
 
 function checkCounts(given: OrderCounts, extentsMax: number): OrderCounts {

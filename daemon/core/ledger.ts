@@ -13,7 +13,15 @@ import type {
   Peer,
   SessionId,
 } from './types.js';
-import type { CacheView, GrantRequest, PoolView, Returned, SessionView } from './views.js';
+import type {
+  CacheView,
+  GrantRequest,
+  PoolView,
+  Returned,
+  SessionView,
+  TenantChange,
+  TenantsView,
+} from './views.js';
 
 export type {
   CacheView,
@@ -22,6 +30,9 @@ export type {
   Returned,
   SessionState,
   SessionView,
+  TenantChange,
+  TenantsView,
+  TenantView,
 } from './views.js';
 export type { KvspanError } from '../../proto/errors.js';
 
@@ -31,6 +42,7 @@ export type { KvspanError } from '../../proto/errors.js';
  * Effects are to be carried out in order.
  */
 export interface Ledger {
+  /** Throws TENANT_UNKNOWN for a peer that belongs to no tenant, SESSION_LIMIT. */
   openSession(peer: Peer, now: Instant): SessionId;
 
   /** At `wantedBase` also if a session that the same process left behind has exactly that range. */
@@ -64,7 +76,11 @@ export interface Ledger {
    * the account of a session that the same process (pid and uid) left behind, from which they move.
    * All or none. A session left behind that has nothing any more is forgotten.
    */
-  adopt(session: SessionId, extents: readonly AdoptedSpec[]): Bytes;
+  adopt(
+    session: SessionId,
+    extents: readonly AdoptedSpec[],
+    now: Instant,
+  ): { readonly heldBytes: Bytes; readonly effects: Effect[] };
 
   /**
    * A session answered a `reclaim` (its extents were returned before): it may be asked again. A
@@ -83,6 +99,14 @@ export interface Ledger {
   nextExpiry(): Instant | null;
   /** No further grants; waiting ones are refused. */
   drain(now: Instant): Effect[];
+
+  /**
+   * Changes what a tenant is entitled to, at once; waiting grants are looked at again, and those that
+   * can never be met now are refused. What it holds above a lower limit it keeps until others need it.
+   * Throws TENANT_UNKNOWN, REVISION_STALE, INVALID_ARGUMENT.
+   */
+  setTenant(change: TenantChange, now: Instant): Effect[];
+  tenants(): TenantsView;
 
   pool(): PoolView;
   session(session: SessionId): SessionView;

@@ -11,6 +11,10 @@ export const MAX_TOKENS_MAX = 16 * 1024 * 1024;
 export const CACHE_NAME_MAX = 64;
 /** The end of what a process can address on x86-64 with five-level page tables. */
 export const ADDRESS_END = 1n << 57n;
+export const TENANTS_MAX = 256;
+/** In bytes of letters, digits, dots, underscores and hyphens. */
+export const TENANT_NAME_MAX = 64;
+export const WEIGHT_MAX = 1_000_000;
 /** How many holders a refusal names. */
 export const HOLDERS_MAX = 8;
 /**
@@ -26,7 +30,7 @@ export function integerField(field: string, given: number, low: number, high: nu
 }
 
 /** A whole number of pages, from `low`, or the error that names the field. */
-function pagesField(field: string, given: bigint, low: bigint): void {
+export function pagesField(field: string, given: bigint, low: bigint): void {
   if (typeof given === 'bigint' && given >= low && given % PAGE_BYTES === 0n) return;
   throw badField(field, given, `a multiple of ${PAGE_BYTES} from ${low}`);
 }

@@ -5,7 +5,7 @@ import {
   type Extent,
   type InFlight,
 } from './extents.js';
-import type { Session } from './sessions.js';
+import { forgiveOverdue, type Session } from './sessions.js';
 import {
   bytes,
   extentId,
@@ -67,7 +67,7 @@ export class Pool {
     }
   }
 
-  /** From the account it is on to the session's; the pool itself has neither more nor less in use. */
+  /** From the account it is on to the session's, of the same tenant; the pool has no more in use. */
   move(extent: Extent, to: Session): void {
     const { session: from, bytes: size } = extent;
     from.extents.delete(extent);
@@ -102,6 +102,7 @@ export class Pool {
     this.extents.add(extent);
     session.extents.add(extent);
     session.heldBytes = bytes(session.heldBytes + size);
+    session.tenant.heldBytes += size;
     this.used += size;
     return extent;
   }
@@ -111,9 +112,11 @@ export class Pool {
     this.extents.remove(extent);
     session.extents.delete(extent);
     session.heldBytes = bytes(session.heldBytes - size);
+    session.tenant.heldBytes -= size;
     this.used -= size;
     this.returnedBytes += size;
     session.barren = false;
+    forgiveOverdue(session);
     const { askedBack } = session;
     if (askedBack !== null)
       askedBack.leftBytes = askedBack.leftBytes > size ? askedBack.leftBytes - size : 0n;

@@ -1,21 +1,56 @@
+import type { Pool } from './pool.js';
 import type { Session } from './sessions.js';
+import { isGuaranteed, type Tenant, type TenantTable } from './tenants.js';
 import { bytes, type Bytes } from './types.js';
 
 /**
- * How much a session may hold. The ledger asks nothing else about who is entitled to what, so
- * tenants (guarantees, limits, weights) come in behind this interface.
+ * Who is entitled to how much. A session has a limit of its own; its tenant has one too, and of the
+ * pool what other tenants' guarantees hold is out of reach.
  */
-export interface QuotaPolicy {
+export class Quotas {
+  constructor(
+    private readonly sessionLimitBytes: Bytes,
+    private readonly tenants: TenantTable,
+    private readonly pool: Pool,
+  ) {}
+
   /** The most that the session may ever hold: more is refused at once, however long it would wait. */
-  limitBytes(session: Session): Bytes;
-  /** What it may take now. */
-  leftBytes(session: Session): Bytes;
+  limitBytes({ tenant }: Session): Bytes {
+    const ofSession = this.sessionLimitBytes;
+    return isLimited(tenant, this.pool) && tenant.limitBytes < ofSession
+      ? tenant.limitBytes
+      : ofSession;
+  }
+
+  ofSession(session: Session): { readonly limitBytes: Bytes; readonly leftBytes: Bytes } {
+    const limitBytes = this.sessionLimitBytes;
+    return { limitBytes, leftBytes: bytes(limitBytes - session.heldBytes) };
+  }
+
+  /**
+   * Null: it has no limit but the pool, which is what its sessions wait for. `leftBytes` is below
+   * zero if the limit was lowered under what it holds.
+   */
+  ofTenant(tenant: Tenant): { readonly limitBytes: Bytes; readonly leftBytes: bigint } | null {
+    if (!isLimited(tenant, this.pool)) return null;
+    return { limitBytes: tenant.limitBytes, leftBytes: tenant.limitBytes - tenant.heldBytes };
+  }
+
+  /** What of the pool is free for this tenant: not what is held for others. Never below zero. */
+  freeBytes(tenant: Tenant): bigint {
+    const free = this.pool.freeBytes - this.tenants.reservedFromOthers(tenant);
+    return free > 0n ? free : 0n;
+  }
+
+  reachableBytes(tenant: Tenant): bigint {
+    return this.tenants.reachableBytes(tenant);
+  }
+
+  /** True if this much more for the session is its tenant's by guarantee. */
+  isGuaranteed({ tenant }: Session, more: bigint): boolean {
+    return isGuaranteed(tenant, more);
+  }
 }
 
-/** The same fixed limit for every session. */
-export function sessionQuota(limitBytes: Bytes): QuotaPolicy {
-  return {
-    limitBytes: () => limitBytes,
-    leftBytes: session => bytes(limitBytes - session.heldBytes),
-  };
-}
+const isLimited = ({ limitBytes }: Tenant, { totalBytes }: Pool): boolean =>
+  limitBytes < totalBytes;

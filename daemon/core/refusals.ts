@@ -15,10 +15,23 @@ export function largestHolders(sessions: Iterable<Session>): Holder[] {
   return largest.map(({ id, peer, heldBytes }) => ({ sessionId: id, pid: peer.pid, heldBytes }));
 }
 
+/** Who owes what a guarantee needed, for a refusal to name; '' if nobody does. */
+export function overdueRemark(sessions: Iterable<Session>): string {
+  const owing = [...sessions].filter(({ overdueAboveBytes }) => overdueAboveBytes !== null);
+  const told = owing.slice(0, HOLDERS_MAX).map(({ id, peer, heldBytes, overdueAboveBytes }) => {
+    return `session ${id} (pid ${peer.pid}) ${heldBytes - (overdueAboveBytes ?? 0n)}`;
+  });
+  return told.length === 0 ? '' : `not given back in time by ${told.join(', ')}`;
+}
+
+export type ShortageCode = 'POOL_EXHAUSTED' | 'QUOTA_EXHAUSTED' | 'TENANT_LIMIT';
+
 export interface Shortage {
-  readonly code: 'POOL_EXHAUSTED' | 'QUOTA_EXHAUSTED';
+  readonly code: ShortageCode;
+  /** What has the limit. */
+  readonly of: string;
   readonly askedBytes: bigint;
-  /** What the session could have had: of the pool, or of its quota. */
+  /** What the session could have had: of the pool, of its quota, or of its tenant's limit. */
   readonly freeBytes: bigint;
   readonly limitBytes: bigint;
   readonly holders: readonly Holder[];
@@ -29,18 +42,18 @@ export interface Shortage {
 /** Memory was asked that is not to be had: says how much, what is free, what is allowed, who has the rest. */
 export function shortage({
   code,
+  of,
   askedBytes,
   freeBytes,
   limitBytes,
   holders,
   remark,
 }: Shortage): KvspanError {
-  const what = code === 'POOL_EXHAUSTED' ? 'pool' : 'session limit';
   const who = holders
     .map(({ sessionId, pid, heldBytes }) => `session ${sessionId} (pid ${pid}) ${heldBytes}`)
     .join(', ');
   const message =
-    `${what}: asked ${askedBytes} bytes, free ${freeBytes} of ${limitBytes}` +
+    `${of}: asked ${askedBytes} bytes, free ${freeBytes} of ${limitBytes}` +
     `${remark === '' ? '' : `; ${remark}`}; held by ${who === '' ? 'nobody' : who}`;
   return new KvspanError(code, message, { askedBytes, freeBytes, limitBytes, holders });
 }

@@ -1,6 +1,7 @@
 import { KvspanError } from '../../proto/errors.js';
 import type { Extent, InFlight } from './extents.js';
 import type { Cache } from './caches.js';
+import type { Tenant } from './tenants.js';
 import type { Waiter } from './waiting.js';
 import type { Bytes, CacheId, GrantId, Instant, Peer, SessionId } from './types.js';
 
@@ -9,6 +10,10 @@ export interface AskedBack {
   readonly id: bigint;
   readonly deadline: Instant;
   readonly wantedBytes: bigint;
+  /** It is for another tenant's guarantee, and whether it came has not been looked at yet. */
+  forGuarantee: boolean;
+  /** What it holds once it has brought all of it. */
+  readonly levelBytes: bigint;
   /** What is still to come of it. */
   leftBytes: bigint;
 }
@@ -17,6 +22,7 @@ export interface AskedBack {
 export interface Session {
   readonly id: SessionId;
   readonly peer: Peer;
+  readonly tenant: Tenant;
   readonly openedAt: Instant;
   state: 'open' | 'lingering' | 'exited';
   /** Charged: the sum of `extents`. */
@@ -29,15 +35,29 @@ export interface Session {
   askedBack: AskedBack | null;
   /** It answered a reclaim with nothing, and has given nothing back since. */
   barren: boolean;
+  /** Not null: it owes what a guarantee needed, and is served last while it holds more than this. */
+  overdueAboveBytes: bigint | null;
+  overdueCount: number;
+}
+
+/** The session holds less than before: it may have brought what it owed. */
+export function forgiveOverdue(session: Session): void {
+  const { overdueAboveBytes, heldBytes } = session;
+  if (overdueAboveBytes !== null && heldBytes <= overdueAboveBytes)
+    session.overdueAboveBytes = null;
 }
 
 /**
- * True if `other` is what the session's own process left behind when an earlier connection ended.
+ * True if `other` is what the session's own process left behind when an earlier connection ended,
+ * in the same tenant: memory never passes from one tenant's account to another's.
  * Its pid cannot be another process's by now: the exit of the one that had it would have been told.
  */
 export function isLeftBehind(other: Session, by: Session): boolean {
   return (
-    other.state === 'lingering' && other.peer.pid === by.peer.pid && other.peer.uid === by.peer.uid
+    other.state === 'lingering' &&
+    other.peer.pid === by.peer.pid &&
+    other.peer.uid === by.peer.uid &&
+    other.tenant === by.tenant
   );
 }
 

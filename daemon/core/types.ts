@@ -39,7 +39,7 @@ export interface Peer {
   readonly pid: number;
   readonly uid: number;
   readonly gid: number;
-  /** The client's own name for itself; for people. */
+  /** The client's own name for itself: for people, and to tell tenants of one user apart. */
   readonly name: string;
 }
 
@@ -60,6 +60,16 @@ export type Effect =
       readonly grant: GrantId;
       readonly extents: readonly ExtentSpec[];
     }
+  /** A session did not bring by the deadline what a guarantee needed: it is served last. */
+  | {
+      readonly kind: 'overdue';
+      readonly session: SessionId;
+      readonly reclaim: bigint;
+      readonly wantedBytes: Bytes;
+      readonly missingBytes: Bytes;
+      /** Until it holds no more than this. */
+      readonly levelBytes: Bytes;
+    }
   /** A waiting grant will not be met: tell its session. */
   | {
       readonly kind: 'refuse';
@@ -76,8 +86,34 @@ export type Effect =
       readonly deadline: Instant;
     };
 
+/** A tenant as the configuration has it: who it is, and what it is entitled to at the start. */
+export interface TenantSpec {
+  readonly name: string;
+  /** Whoever belongs to no other tenant by user or group. */
+  readonly everybody: boolean;
+  readonly uids: readonly number[];
+  readonly gids: readonly number[];
+  /** Users who are in these groups without having them as their own. */
+  readonly memberUids: readonly number[];
+  /**
+   * Only clients that give one of these names; empty: all of them. A client chooses its name, so
+   * this tells apart only processes that trust each other anyway, those of one user or group.
+   */
+  readonly clients: readonly string[];
+  /** Always to be had, if need be by taking back what others borrowed. */
+  readonly guaranteedBytes: Bytes;
+  /** Never passed; the pool's size: no limit. */
+  readonly limitBytes: Bytes;
+  /** Its share of what is above all guarantees, against the others'. */
+  readonly weight: number;
+  /** The guarantee is never lent. */
+  readonly held: boolean;
+}
+
 export interface Limits {
   readonly poolBytes: Bytes;
+  /** None: everybody is of one tenant that has no guarantee and no limit. */
+  readonly tenants: readonly TenantSpec[];
   readonly sessionLimitBytes: Bytes;
   readonly sessionsMax: number;
   readonly cachesPerSessionMax: number;

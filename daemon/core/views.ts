@@ -16,6 +16,7 @@ export type SessionState = 'open' | 'lingering';
 export interface SessionView {
   readonly id: SessionId;
   readonly peer: Peer;
+  readonly tenant: string;
   readonly state: SessionState;
   readonly openedAt: Instant;
   readonly heldBytes: Bytes;
@@ -23,6 +24,39 @@ export interface SessionView {
   readonly extentCount: number;
   readonly cacheCount: number;
   readonly waitingGrantCount: number;
+  /** How often it did not bring by the deadline what another tenant's guarantee needed. */
+  readonly overdueCount: number;
+  /** It has not brought it yet, and is served after all others. */
+  readonly servedLast: boolean;
+}
+
+export interface TenantView {
+  readonly name: string;
+  readonly guaranteedBytes: Bytes;
+  readonly limitBytes: Bytes;
+  readonly weight: number;
+  readonly held: boolean;
+  readonly heldBytes: Bytes;
+  /** Of what it holds: above its guarantee. */
+  readonly borrowedBytes: Bytes;
+  readonly sessionCount: number;
+  readonly waitingGrantCount: number;
+  readonly overdueCount: number;
+}
+
+export interface TenantsView {
+  readonly revision: bigint;
+  readonly tenants: readonly TenantView[];
+}
+
+export interface TenantChange {
+  readonly name: string;
+  /** That of the `TenantsView` which the change is based on. */
+  readonly revision: bigint;
+  readonly guaranteedBytes: Bytes;
+  readonly limitBytes: Bytes;
+  readonly weight: number;
+  readonly held: boolean;
 }
 
 export interface CacheView {

@@ -1,7 +1,9 @@
 import { KvspanError } from '../../proto/errors.js';
 import { Deadlines } from './deadlines.js';
 import type { GrantOrder } from './grants.js';
+import { hasPrecedence } from './precedence.js';
 import type { Session } from './sessions.js';
+import type { Tenant } from './tenants.js';
 import { instant, type GrantId, type Instant } from './types.js';
 
 /** A grant that waits. */
@@ -14,21 +16,30 @@ export interface Waiter {
   gone: boolean;
 }
 
+export interface LineRules {
+  /** False: only its own session's returns can help it. */
+  sessionAllows(waiter: Waiter): boolean;
+  /** False: only its own tenant's returns can help it. */
+  tenantAllows(waiter: Waiter): boolean;
+}
+
 /**
- * The line for memory: first come, first served, with one exception. A session whose first waiting
- * grant its own quota forbids stands aside, and keeps its place, until it has returned enough; so
- * nobody waits for what only another session's own returns can bring. Behind the first who waits
- * for the pool everybody waits, however little he wants: else the small would starve the large.
+ * The line for memory. Within a tenant: first come, first served, with one exception. A session
+ * whose first waiting grant its own quota forbids stands aside, and keeps its place, until it has
+ * returned enough; so nobody waits for what only another session's own returns can bring. In the same
+ * way a tenant stands aside whose first waiting grant its limit forbids. Between tenants
+ * `hasPrecedence` says whose first is next. Behind the first who waits for the pool everybody waits,
+ * however little he wants: else the small would starve the large.
  */
 export class WaitingLine {
-  /** The first waiting grant of each session that does not stand aside, by sequence. */
-  private readonly contenders: Waiter[] = [];
+  /** Of each tenant the first waiting grant of each session that does not stand aside, by sequence. */
+  private readonly queues = new Map<Tenant, Waiter[]>();
   private readonly deadlines = new Deadlines();
   private sequence = 0;
   private total = 0;
   private totalBytes = 0n;
 
-  constructor(private readonly quotaAllows: (waiter: Waiter) => boolean) {}
+  constructor(private readonly rules: LineRules) {}
 
   get count(): number {
     return this.total;
@@ -38,14 +49,54 @@ export class WaitingLine {
     return this.totalBytes;
   }
 
-  /** Who is next, once the pool has room; null: nobody waits for the pool. */
+  /** Who is next, once the pool has room; null: nobody waits for the pool. Linear in the tenants. */
   get head(): Waiter | null {
-    return this.contenders[0] ?? null;
+    let head: Waiter | null = null;
+    for (const tenant of this.queues.keys()) {
+      const first = this.firstAllowed(tenant);
+      if (first !== null && (head === null || hasPrecedence(first, head))) head = first;
+    }
+    return head;
   }
 
-  /** What all that wait for the pool need at least. Linear in them: at most one a session. */
-  neededBytes(): bigint {
-    return this.contenders.reduce((total, waiter) => total + waiter.order.neededBytes, 0n);
+  /** The first of each tenant, in the order in which they are next. */
+  heads(): Waiter[] {
+    const heads = [...this.queues.keys()].flatMap(tenant => this.firstAllowed(tenant) ?? []);
+    return heads.toSorted((a, b) => (hasPrecedence(a, b) ? -1 : 1));
+  }
+
+  /** The first of a tenant, who comes before all of it that ask later; null: none waits. */
+  firstOf(tenant: Tenant): Waiter | null {
+    const queue = this.queues.get(tenant) ?? [];
+    // Who owes what a guarantee needed is served after the others.
+    return queue.find(({ session }) => session.overdueAboveBytes === null) ?? queue[0] ?? null;
+  }
+
+  /** The first of each tenant that stands aside because of its limit. */
+  aside(): Waiter[] {
+    return [...this.queues.keys()].flatMap(tenant => {
+      const first = this.firstOf(tenant);
+      return first !== null && !this.rules.tenantAllows(first) ? [first] : [];
+    });
+  }
+
+  /** True if what others give back would help somebody. */
+  get isHelpable(): boolean {
+    return this.queues.size > 0;
+  }
+
+  /** True if another tenant waits for the pool as well. */
+  hasRivals(tenant: Tenant): boolean {
+    for (const other of this.queues.keys())
+      if (other !== tenant && this.firstAllowed(other) !== null) return true;
+    return false;
+  }
+
+  /** Who waits for the pool, tenant by tenant, none of them empty. */
+  *waitingForPool(): IterableIterator<{ tenant: Tenant; waiters: readonly Waiter[] }> {
+    for (const [tenant, waiters] of this.queues) {
+      if (this.firstAllowed(tenant) !== null) yield { tenant, waiters };
+    }
   }
 
   join(session: Session, order: GrantOrder, now: Instant): Waiter {
@@ -86,15 +137,19 @@ export class WaitingLine {
     const first = session.waiting[0];
     if (first === undefined) return;
     const contends = this.contends(session);
-    const allowed = this.quotaAllows(first);
-    if (allowed && !contends) this.contenders.splice(this.indexOf(first), 0, first);
+    const allowed = this.rules.sessionAllows(first);
+    if (allowed && !contends) {
+      const queue = this.queueOf(session.tenant);
+      queue.splice(indexIn(queue, first), 0, first);
+    }
     if (!allowed && contends) this.stepAside(first);
   }
 
-  /** True if nothing but the pool, and who came before, keeps the session waiting. */
+  /** True if nothing but the pool or its tenant's limit, and who came before, keeps it waiting. */
   contends(session: Session): boolean {
     const first = session.waiting[0];
-    return first !== undefined && this.contenders[this.indexOf(first)] === first;
+    const queue = this.queues.get(session.tenant);
+    return first !== undefined && queue !== undefined && queue[indexIn(queue, first)] === first;
   }
 
   /** The next who must leave. */
@@ -107,34 +162,54 @@ export class WaitingLine {
     const all = [...sessions];
     const firsts = all
       .flatMap(session => session.waiting.slice(0, 1))
-      .filter(waiter => this.quotaAllows(waiter));
+      .filter(waiter => this.rules.sessionAllows(waiter));
     firsts.sort((a, b) => a.sequence - b.sequence);
+    const contenders = [...this.queues.values()].flat();
     const same =
-      firsts.length === this.contenders.length &&
-      firsts.every((waiter, index) => waiter === this.contenders[index]);
+      firsts.length === contenders.length &&
+      [...this.queues].every(([tenant, queue]) => {
+        const own = firsts.filter(({ session }) => session.tenant === tenant);
+        return own.every((waiter, index) => waiter === queue[index]);
+      });
     const waiting = all.reduce((total, session) => total + session.waiting.length, 0);
     if (!same || waiting !== this.total) {
       throw new KvspanError(
         'INTERNAL',
-        `ledger: ${this.contenders.length} contend of ${this.total} waiting, ` +
+        `ledger: ${contenders.length} contend of ${this.total} waiting, ` +
           `should be ${firsts.length} of ${waiting}`,
       );
     }
   }
 
-  private stepAside(waiter: Waiter): void {
-    const index = this.indexOf(waiter);
-    if (this.contenders[index] === waiter) this.contenders.splice(index, 1);
+  private firstAllowed(tenant: Tenant): Waiter | null {
+    const first = this.firstOf(tenant);
+    return first !== null && this.rules.tenantAllows(first) ? first : null;
   }
 
-  /** Where the waiter stands among the contenders, or would. */
-  private indexOf(waiter: Waiter): number {
-    let [low, high] = [0, this.contenders.length];
-    while (low < high) {
-      const middle = (low + high) >>> 1;
-      if ((this.contenders[middle] as Waiter).sequence < waiter.sequence) low = middle + 1;
-      else high = middle;
-    }
-    return low;
+  private queueOf(tenant: Tenant): Waiter[] {
+    const known = this.queues.get(tenant);
+    if (known !== undefined) return known;
+    const queue: Waiter[] = [];
+    this.queues.set(tenant, queue);
+    return queue;
   }
+
+  private stepAside(waiter: Waiter): void {
+    const { tenant } = waiter.session;
+    const queue = this.queues.get(tenant) ?? [];
+    const index = indexIn(queue, waiter);
+    if (queue[index] === waiter) queue.splice(index, 1);
+    if (queue.length === 0) this.queues.delete(tenant);
+  }
+}
+
+/** Where the waiter stands in a queue that is sorted by sequence, or would. */
+function indexIn(queue: readonly Waiter[], waiter: Waiter): number {
+  let [low, high] = [0, queue.length];
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    if ((queue[middle] as Waiter).sequence < waiter.sequence) low = middle + 1;
+    else high = middle;
+  }
+  return low;
 }

@@ -1,21 +1,31 @@
-/** The read-only view for operators. */
+/** The view for operators, and what they may change. */
 import type { UntypedServiceImplementation } from '@grpc/grpc-js';
 import { decodeUint64, encodeUint32, encodeUint64 } from '../../proto/codec.js';
 import type { GetPoolResponse } from '../../proto/generated/kvspan/v1/GetPoolResponse.js';
 import type { ListCachesRequest__Output } from '../../proto/generated/kvspan/v1/ListCachesRequest.js';
 import type { ListCachesResponse } from '../../proto/generated/kvspan/v1/ListCachesResponse.js';
 import type { ListSessionsResponse } from '../../proto/generated/kvspan/v1/ListSessionsResponse.js';
+import type { SetTenantRequest__Output } from '../../proto/generated/kvspan/v1/SetTenantRequest.js';
 import { sessionId } from '../core/types.js';
 import type { ServiceContext } from './context.js';
 import { guardUnary } from './guard.js';
+import { listTenants, refuseChange, setTenant } from './tenant-service.js';
 import { encodeCache, encodeDevice, encodeSession } from './wire.js';
 
-export function adminService(context: ServiceContext): UntypedServiceImplementation {
+/** `mayChange`: whoever calls is the daemon's own user. */
+export function adminService(
+  context: ServiceContext,
+  mayChange: boolean,
+): UntypedServiceImplementation {
   return {
     GetPool: guardUnary('GetPool', context, () => pool(context)),
     ListSessions: guardUnary('ListSessions', context, () => listSessions(context)),
     ListCaches: guardUnary('ListCaches', context, (request: ListCachesRequest__Output) =>
       listCaches(context, request),
+    ),
+    ListTenants: guardUnary('ListTenants', context, () => listTenants(context)),
+    SetTenant: guardUnary('SetTenant', context, (request: SetTenantRequest__Output) =>
+      mayChange ? setTenant(context, request) : refuseChange(),
     ),
   };
 }

@@ -40,6 +40,8 @@ export class DaemonServices {
   constructor(
     private readonly parts: DaemonParts,
     server: Server,
+    /** Of the socket that is the daemon's user's alone. */
+    adminServer: Server,
   ) {
     const { ledger, clock, random, config, paths } = parts;
     const log = parts.log.child({ component: 'service' });
@@ -73,7 +75,8 @@ export class DaemonServices {
       extentSocket: paths.extents,
     };
     server.addService(memoryServiceDefinition(), memoryService(context));
-    server.addService(adminServiceDefinition(), adminService(context));
+    server.addService(adminServiceDefinition(), adminService(context, false));
+    adminServer.addService(adminServiceDefinition(), adminService(context, true));
     this.health = addStandardServices(server, { log, random });
   }
 

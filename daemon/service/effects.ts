@@ -23,6 +23,7 @@ interface Waiter {
 }
 
 type GrantEffect = Extract<Effect, { kind: 'grant' }>;
+type OverdueEffect = Extract<Effect, { kind: 'overdue' }>;
 type ReclaimEffect = Extract<Effect, { kind: 'reclaim' }>;
 
 export interface EffectPorts {
@@ -96,6 +97,9 @@ export class EffectRunner {
         break;
       case 'reclaim':
         this.reclaim(effect);
+        break;
+      case 'overdue':
+        this.overdue(effect);
         break;
     }
   }
@@ -203,6 +207,15 @@ export class EffectRunner {
       'asked to give back',
     );
     session.stream.reclaim(effect.reclaim, effect.wantedBytes, ms);
+  }
+
+  /** An operator should know who keeps others from what is theirs. */
+  private overdue({ session, reclaim, wantedBytes, missingBytes }: OverdueEffect): void {
+    const log = this.ports.sessions.find(session)?.log ?? this.ports.log;
+    log.warn(
+      { reclaim, bytes: wantedBytes, missingBytes },
+      "did not give back in time what another tenant's guarantee needs; it is served last",
+    );
   }
 
   private take(session: SessionId, grant: GrantId): Waiter | undefined {

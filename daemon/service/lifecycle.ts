@@ -84,7 +84,9 @@ export class Lifecycle {
       this.exited(peer.connection);
       return;
     }
-    log.info({ uid: peer.uid, name: peer.name, connection: peer.connection }, 'session opened');
+    const { tenant } = this.ports.ledger.session(id);
+    const { uid, name, connection } = peer;
+    log.info({ uid, name, tenant, connection }, 'session opened');
   }
 
   private closed(connection: number, reason: string): void {

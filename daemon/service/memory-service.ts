@@ -154,12 +154,13 @@ function giveBack(
 }
 
 function adopt(
-  { ledger }: ServiceContext,
+  { ledger, effects: runner, clock }: ServiceContext,
   session: Session,
   request: AdoptRequest__Output,
 ): AdoptResponse {
   const extents = decodeAdopt(request);
-  const heldBytes = ledger.adopt(session.id, extents);
+  const { heldBytes, effects } = ledger.adopt(session.id, extents, clock.now());
+  runner.run(effects);
   session.log.info(
     { extents: extents.length, bytes: heldBytes },
     'extents of an earlier session adopted',

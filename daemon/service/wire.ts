@@ -110,6 +110,9 @@ export const encodeSession = (view: SessionView, now: Instant): SessionInfo => (
   extentCount: encodeUint64(BigInt(view.extentCount), 'session.extent_count'),
   cacheCount: encodeUint32(view.cacheCount, 'session.cache_count'),
   waitingGrantCount: encodeUint32(view.waitingGrantCount, 'session.waiting_grant_count'),
+  tenant: view.tenant,
+  overdueCount: encodeUint32(view.overdueCount, 'session.overdue_count'),
+  servedLast: view.servedLast,
   ageMs: encodeUint64(BigInt(Math.max(0, Math.floor(now - view.openedAt))), 'session.age_ms'),
 });
 

@@ -26,6 +26,8 @@ export interface LogFields {
   readonly cache?: bigint;
   readonly extents?: number;
   readonly bytes?: bigint;
+  readonly missingBytes?: bigint;
+  readonly tenant?: string;
   readonly code?: string;
   readonly field?: string;
   readonly method?: string;

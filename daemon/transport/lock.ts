@@ -44,7 +44,7 @@ export function lockDirectory(system: System, paths: SocketPaths): DirectoryLock
 
 /** A dead daemon leaves its sockets. Only under the lock, and only sockets. */
 export function removeStaleSockets(paths: SocketPaths): void {
-  for (const path of [paths.service, paths.extents]) {
+  for (const path of [paths.service, paths.extents, paths.admin]) {
     const found = lstatSync(path, { throwIfNoEntry: false });
     if (found === undefined) continue;
     if (!found.isSocket())

@@ -12,7 +12,7 @@ import {
   type Stats,
 } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
-import { EXTENT_SOCKET, SERVICE_SOCKET } from '../../proto/paths.js';
+import { ADMIN_SOCKET, EXTENT_SOCKET, SERVICE_SOCKET } from '../../proto/paths.js';
 import { StartupError } from '../exit-codes.js';
 
 /** sun_path is 108 bytes with its NUL. */
@@ -31,6 +31,7 @@ export interface SocketPaths {
   readonly directory: string;
   readonly service: string;
   readonly extents: string;
+  readonly admin: string;
   readonly lock: string;
 }
 
@@ -71,7 +72,8 @@ export function socketPaths(given: string): SocketPaths {
       'give a shorter --socket-directory',
     );
   }
-  return { directory, service, extents, lock: join(directory, 'lock') };
+  const admin = join(directory, ADMIN_SOCKET);
+  return { directory, service, extents, admin, lock: join(directory, 'lock') };
 }
 
 function lookAt(path: string): Stats | null {

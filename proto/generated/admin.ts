@@ -13,8 +13,14 @@ import type { ListCachesRequest as _kvspan_v1_ListCachesRequest, ListCachesReque
 import type { ListCachesResponse as _kvspan_v1_ListCachesResponse, ListCachesResponse__Output as _kvspan_v1_ListCachesResponse__Output } from './kvspan/v1/ListCachesResponse.js';
 import type { ListSessionsRequest as _kvspan_v1_ListSessionsRequest, ListSessionsRequest__Output as _kvspan_v1_ListSessionsRequest__Output } from './kvspan/v1/ListSessionsRequest.js';
 import type { ListSessionsResponse as _kvspan_v1_ListSessionsResponse, ListSessionsResponse__Output as _kvspan_v1_ListSessionsResponse__Output } from './kvspan/v1/ListSessionsResponse.js';
+import type { ListTenantsRequest as _kvspan_v1_ListTenantsRequest, ListTenantsRequest__Output as _kvspan_v1_ListTenantsRequest__Output } from './kvspan/v1/ListTenantsRequest.js';
+import type { ListTenantsResponse as _kvspan_v1_ListTenantsResponse, ListTenantsResponse__Output as _kvspan_v1_ListTenantsResponse__Output } from './kvspan/v1/ListTenantsResponse.js';
 import type { Refusal as _kvspan_v1_Refusal, Refusal__Output as _kvspan_v1_Refusal__Output } from './kvspan/v1/Refusal.js';
 import type { SessionInfo as _kvspan_v1_SessionInfo, SessionInfo__Output as _kvspan_v1_SessionInfo__Output } from './kvspan/v1/SessionInfo.js';
+import type { SetTenantRequest as _kvspan_v1_SetTenantRequest, SetTenantRequest__Output as _kvspan_v1_SetTenantRequest__Output } from './kvspan/v1/SetTenantRequest.js';
+import type { SetTenantResponse as _kvspan_v1_SetTenantResponse, SetTenantResponse__Output as _kvspan_v1_SetTenantResponse__Output } from './kvspan/v1/SetTenantResponse.js';
+import type { TenantEntitlement as _kvspan_v1_TenantEntitlement, TenantEntitlement__Output as _kvspan_v1_TenantEntitlement__Output } from './kvspan/v1/TenantEntitlement.js';
+import type { TenantInfo as _kvspan_v1_TenantInfo, TenantInfo__Output as _kvspan_v1_TenantInfo__Output } from './kvspan/v1/TenantInfo.js';
 
 type SubtypeConstructor<Constructor extends new (...args: any) => any, Subtype> = {
   new(...args: ConstructorParameters<Constructor>): Subtype;
@@ -37,9 +43,15 @@ export interface ProtoGrpcType {
       ListCachesResponse: MessageTypeDefinition<_kvspan_v1_ListCachesResponse, _kvspan_v1_ListCachesResponse__Output>
       ListSessionsRequest: MessageTypeDefinition<_kvspan_v1_ListSessionsRequest, _kvspan_v1_ListSessionsRequest__Output>
       ListSessionsResponse: MessageTypeDefinition<_kvspan_v1_ListSessionsResponse, _kvspan_v1_ListSessionsResponse__Output>
+      ListTenantsRequest: MessageTypeDefinition<_kvspan_v1_ListTenantsRequest, _kvspan_v1_ListTenantsRequest__Output>
+      ListTenantsResponse: MessageTypeDefinition<_kvspan_v1_ListTenantsResponse, _kvspan_v1_ListTenantsResponse__Output>
       Refusal: MessageTypeDefinition<_kvspan_v1_Refusal, _kvspan_v1_Refusal__Output>
       SessionInfo: MessageTypeDefinition<_kvspan_v1_SessionInfo, _kvspan_v1_SessionInfo__Output>
       SessionState: EnumTypeDefinition
+      SetTenantRequest: MessageTypeDefinition<_kvspan_v1_SetTenantRequest, _kvspan_v1_SetTenantRequest__Output>
+      SetTenantResponse: MessageTypeDefinition<_kvspan_v1_SetTenantResponse, _kvspan_v1_SetTenantResponse__Output>
+      TenantEntitlement: MessageTypeDefinition<_kvspan_v1_TenantEntitlement, _kvspan_v1_TenantEntitlement__Output>
+      TenantInfo: MessageTypeDefinition<_kvspan_v1_TenantInfo, _kvspan_v1_TenantInfo__Output>
     }
   }
 }

@@ -15,6 +15,8 @@ interface Told {
     readonly heldBytes: bigint;
   };
   readonly cancelled?: boolean;
+  /** Of an adoption. */
+  readonly heldBytes?: bigint;
   readonly effects?: readonly Effect[];
 }
 
@@ -40,7 +42,8 @@ export function answerOf(value: unknown): string {
   const answer = value as Answer;
   if (answer === null || answer === undefined || Array.isArray(answer)) return '';
   if (typeof answer !== 'object') return String(answer);
-  const { returned, cancelled } = answer;
+  const { returned, cancelled, heldBytes } = answer;
+  if (heldBytes !== undefined) return String(heldBytes);
   return returned === undefined
     ? String(cancelled)
     : `${returned.extentCount} ${returned.returnedBytes} ${returned.heldBytes}`;
@@ -57,7 +60,7 @@ export function toBytes(value: unknown): unknown {
 export function tell(effect: Effect): string {
   if (effect.kind === 'refuse')
     return `refuse ${effect.session} ${effect.grant} ${effect.error.code}`;
-  if (effect.kind === 'reclaim') return `reclaim ${effect.session}`;
+  if (effect.kind !== 'grant') return `${effect.kind} ${effect.session}`;
   const extents = effect.extents.map(({ id, bytes }) => `${id}/${bytes / pages(1)}`);
   return `grant ${effect.session} ${effect.grant} ${extents.join(' ')}`;
 }

@@ -2,6 +2,7 @@ import { describe, expect, test } from 'vitest';
 import { createLedger } from '../../daemon/core/ledger.js';
 import { extentId, grantId, type ExtentId } from '../../daemon/core/types.js';
 import {
+  adopt,
   EPOCH,
   at,
   grants,
@@ -91,7 +92,7 @@ describe('adopting extents of an earlier daemon', () => {
     const ledger = ledgerOf();
     const session = ledger.openSession(peer(1), at(0));
     expect(
-      ledger.adopt(session, [
+      adopt(ledger, session, [
         { id: old(1), order: 2 },
         { id: old(2), order: 0 },
       ]),
@@ -148,10 +149,10 @@ describe('adopting extents of an earlier daemon', () => {
       ledger.openSession(peer(1), at(0)),
       ledger.openSession(peer(2), at(0)),
     ];
-    ledger.adopt(other, [{ id: old(50), order: 2 }]);
-    ledger.adopt(other, [{ id: old(51), order: 0 }]);
+    adopt(ledger, other, [{ id: old(50), order: 2 }]);
+    adopt(ledger, other, [{ id: old(51), order: 0 }]);
     const before = snapshot(ledger);
-    expect(refused(code as never, () => ledger.adopt(session, bad)).field).toBe(field);
+    expect(refused(code as never, () => adopt(ledger, session, bad)).field).toBe(field);
     expect(snapshot(ledger)).toEqual(before);
     ledger.check();
   });
@@ -165,12 +166,12 @@ describe('adopting extents of an earlier daemon', () => {
     hold(ledger, other, 1, 10);
     ledger.requestGrant(session, request(1, [8], 0, 1_000), at(0));
     refused('QUOTA_EXHAUSTED', () =>
-      ledger.adopt(session, [
+      adopt(ledger, session, [
         { id: old(1), order: 0 },
         { id: old(2), order: 2 },
       ]),
     );
-    expect(ledger.adopt(session, [{ id: old(1), order: 2 }])).toBe(pages(4));
+    expect(adopt(ledger, session, [{ id: old(1), order: 2 }])).toBe(pages(4));
     ledger.check();
   });
 });

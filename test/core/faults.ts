@@ -121,9 +121,9 @@ export const faults: Readonly<Record<string, (ledger: Ledger) => Ledger>> = {
     // Shown, as it would be if the move forgot to release it: the pool itself is right.
     const kept = new Map<SessionId, bigint>();
     return spoil(ledger, {
-      adopt: (session, extents) => {
+      adopt: (session, extents, at) => {
         const before = heldByOthers(ledger, session);
-        const held = ledger.adopt(session, extents);
+        const held = ledger.adopt(session, extents, at);
         const after = heldByOthers(ledger, session);
         for (const [id, bytesBefore] of before) {
           const lost = bytesBefore - (after.get(id) ?? bytesBefore);
@@ -140,12 +140,12 @@ export const faults: Readonly<Record<string, (ledger: Ledger) => Ledger>> = {
   },
   'a foreign extent is adopted': ledger =>
     spoil(ledger, {
-      adopt: (session, extents) => {
+      adopt: (session, extents, at) => {
         try {
-          return ledger.adopt(session, extents);
+          return ledger.adopt(session, extents, at);
         } catch (error) {
           if ((error as { code?: string }).code !== 'EXTENT_FOREIGN') throw error;
-          return ledger.session(session).heldBytes;
+          return { heldBytes: ledger.session(session).heldBytes, effects: [] };
         }
       },
     }),
@@ -185,6 +185,42 @@ export const faults: Readonly<Record<string, (ledger: Ledger) => Ledger>> = {
           .requestGrant(session, request, at)
           .flatMap((effect): Effect[] => (effect.kind === 'reclaim' ? [effect, effect] : [effect])),
     }),
+  'a change that is based on old entitlements is taken': ledger =>
+    spoil(ledger, {
+      setTenant: (change, at) =>
+        ledger.setTenant({ ...change, revision: ledger.tenants().revision }, at),
+    }),
+  'a limit that was lowered is not kept': ledger =>
+    spoil(ledger, {
+      setTenant: (change, at) =>
+        ledger.setTenant({ ...change, limitBytes: ledger.pool().poolBytes }, at),
+    }),
+  'what is held is lent': ledger =>
+    spoil(ledger, {
+      setTenant: (change, at) => ledger.setTenant({ ...change, held: false }, at),
+    }),
+  'a guarantee is forgotten': ledger =>
+    spoil(ledger, {
+      setTenant: (change, at) => ledger.setTenant({ ...change, guaranteedBytes: bytes(0n) }, at),
+    }),
+  'changed entitlements wake nobody': ledger =>
+    spoil(ledger, {
+      setTenant: (change, at) => {
+        ledger.setTenant(change, at);
+        return [];
+      },
+    }),
+  'nobody is asked to give back for a guarantee': ledger => {
+    return spoil(ledger, {
+      requestGrant: (session, request, at) =>
+        withoutReclaims(ledger.requestGrant(session, request, at)),
+      expire: at => withoutReclaims(ledger.expire(at)),
+    });
+  },
+  'who owes is not named': ledger =>
+    spoil(ledger, {
+      expire: at => ledger.expire(at).filter(effect => effect.kind !== 'overdue'),
+    }),
   'a cache overlaps another': ledger =>
     spoil(ledger, {
       caches: session => {
@@ -201,6 +237,9 @@ export const faults: Readonly<Record<string, (ledger: Ledger) => Ledger>> = {
       },
     }),
 };
+
+const withoutReclaims = (effects: readonly Effect[]): Effect[] =>
+  effects.filter(effect => effect.kind !== 'reclaim');
 
 const grants = (effects: readonly Effect[]): boolean =>
   effects.some(effect => effect.kind === 'grant');

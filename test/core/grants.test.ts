@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { bytes, grantId, sessionId, type OrderCounts } from '../../daemon/core/types.js';
 import {
+  adopt,
   EPOCH,
   at,
   granted,
@@ -222,7 +223,7 @@ describe('bad input is refused, names its field, and changes nothing', () => {
     refused('SESSION_UNKNOWN', () => ledger.cancelGrant(nobody, grantId(1n), at(0)));
     refused('SESSION_UNKNOWN', () => ledger.grantSettled(nobody, grantId(1n), 0, at(0)));
     refused('SESSION_UNKNOWN', () => ledger.returnExtents(nobody, [], at(0)));
-    refused('SESSION_UNKNOWN', () => ledger.adopt(nobody, []));
+    refused('SESSION_UNKNOWN', () => adopt(ledger, nobody, []));
     refused('SESSION_UNKNOWN', () => ledger.sessionClosed(nobody, at(0)));
     refused('SESSION_UNKNOWN', () => ledger.sessionExited(nobody, at(0)));
     refused('SESSION_UNKNOWN', () => ledger.session(nobody));

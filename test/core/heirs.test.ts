@@ -9,6 +9,7 @@ import {
   type SessionId,
 } from '../../daemon/core/types.js';
 import {
+  adopt,
   EPOCH,
   PLAN_BASE,
   at,
@@ -47,13 +48,13 @@ describe('extents of a session that the same process left behind', () => {
   test('move with their charge; the pool has as much in use as before', () => {
     const { ledger, former, ids } = broken(5);
     const heir = ledger.openSession(peer(1), at(2));
-    expect(ledger.adopt(heir, single(ids.slice(0, 3)))).toBe(pages(3));
+    expect(adopt(ledger, heir, single(ids.slice(0, 3)))).toBe(pages(3));
     ledger.check();
     expect(ledger.session(former)).toMatchObject({ heldBytes: pages(2), extentCount: 2 });
     expect(ledger.pool()).toMatchObject({ usedBytes: pages(5), returnedBytes: 0n });
     // What has moved is the heir's, what has not may still be asked for.
     expect(ledger.returnExtents(heir, ids.slice(0, 1), at(3)).returned.heldBytes).toBe(pages(2));
-    expect(ledger.adopt(heir, single(ids.slice(3)))).toBe(pages(4));
+    expect(adopt(ledger, heir, single(ids.slice(3)))).toBe(pages(4));
     refused('SESSION_UNKNOWN', () => ledger.session(former));
     ledger.sessionExited(heir, at(4));
     expect(ledger.pool()).toMatchObject({ usedBytes: 0n, sessionCount: 0, extentCount: 0 });
@@ -64,12 +65,12 @@ describe('extents of a session that the same process left behind', () => {
     const { ledger, ids } = broken(12, { poolBytes: pages(12), sessionLimitBytes: pages(12) });
     const heir = ledger.openSession(peer(1), at(2));
     refused('QUOTA_EXHAUSTED', () =>
-      ledger.adopt(heir, [...single(ids), { id: old(1), order: 0 }]),
+      adopt(ledger, heir, [...single(ids), { id: old(1), order: 0 }]),
     );
     refused('POOL_EXHAUSTED', () =>
-      ledger.adopt(heir, [...single(ids.slice(1)), { id: old(1), order: 0 }]),
+      adopt(ledger, heir, [...single(ids.slice(1)), { id: old(1), order: 0 }]),
     );
-    expect(ledger.adopt(heir, single(ids))).toBe(pages(12));
+    expect(adopt(ledger, heir, single(ids))).toBe(pages(12));
     ledger.check();
   });
 
@@ -78,9 +79,9 @@ describe('extents of a session that the same process left behind', () => {
     const heir = ledger.openSession(peer(1), at(2));
     hold(ledger, heir, 1, 7);
     const before = snapshot(ledger);
-    refused('QUOTA_EXHAUSTED', () => ledger.adopt(heir, single(ids)));
+    refused('QUOTA_EXHAUSTED', () => adopt(ledger, heir, single(ids)));
     expect(snapshot(ledger)).toEqual(before);
-    expect(ledger.adopt(heir, single(ids.slice(1)))).toBe(pages(12));
+    expect(adopt(ledger, heir, single(ids.slice(1)))).toBe(pages(12));
   });
 
   test('that are in flight stay until it is known whether they arrived', () => {
@@ -92,13 +93,13 @@ describe('extents of a session that the same process left behind', () => {
     ledger.sessionClosed(former, at(1));
     const heir = ledger.openSession(peer(1), at(2));
     const before = snapshot(ledger);
-    refused('EXTENT_FOREIGN', () => ledger.adopt(heir, single([...settled, flying[0]])));
+    refused('EXTENT_FOREIGN', () => adopt(ledger, heir, single([...settled, flying[0]])));
     expect(snapshot(ledger)).toEqual(before);
-    expect(ledger.adopt(heir, single(settled))).toBe(pages(2));
+    expect(adopt(ledger, heir, single(settled))).toBe(pages(2));
     expect(ledger.session(former)).toMatchObject({ heldBytes: pages(3) });
     ledger.grantSettled(former, grantId(2n), 2, at(3));
-    refused('INVALID_ARGUMENT', () => ledger.adopt(heir, single([flying[2]])));
-    expect(ledger.adopt(heir, single(flying.slice(0, 2)))).toBe(pages(4));
+    refused('INVALID_ARGUMENT', () => adopt(ledger, heir, single([flying[2]])));
+    expect(adopt(ledger, heir, single(flying.slice(0, 2)))).toBe(pages(4));
     expect(ledger.pool()).toMatchObject({ usedBytes: pages(4), sessionCount: 1 });
     ledger.check();
   });
@@ -106,7 +107,7 @@ describe('extents of a session that the same process left behind', () => {
   test('may be returned by the new session: its client released them while it was away', () => {
     const { ledger, former, ids } = broken(3);
     const heir = ledger.openSession(peer(1), at(2));
-    ledger.adopt(heir, single(ids.slice(0, 1)));
+    adopt(ledger, heir, single(ids.slice(0, 1)));
     const { returned } = ledger.returnExtents(heir, ids.slice(1), at(3));
     expect(returned).toEqual({ extentCount: 2, returnedBytes: pages(2), heldBytes: pages(1) });
     refused('SESSION_UNKNOWN', () => ledger.session(former));
@@ -126,10 +127,10 @@ describe('extents of a session that the same process left behind', () => {
   test('were adopted themselves: they move on', () => {
     const ledger = ledgerOf();
     const former = ledger.openSession(peer(1), at(0));
-    ledger.adopt(former, [{ id: old(7), order: 2 }]);
+    adopt(ledger, former, [{ id: old(7), order: 2 }]);
     ledger.sessionClosed(former, at(1));
     const heir = ledger.openSession(peer(1), at(2));
-    expect(ledger.adopt(heir, [{ id: old(7), order: 2 }])).toBe(pages(4));
+    expect(adopt(ledger, heir, [{ id: old(7), order: 2 }])).toBe(pages(4));
     expect(ledger.pool()).toMatchObject({ usedBytes: pages(4), sessionCount: 1 });
     ledger.check();
   });
@@ -172,10 +173,10 @@ describe('nothing is gained by asking for more: refused as a whole', () => {
       [...good, ...bad(ids)],
       [...bad(ids), ...good],
     ])
-      expect(refused(code as never, () => ledger.adopt(heir, specs)).field).toBe('extent_ids');
+      expect(refused(code as never, () => adopt(ledger, heir, specs)).field).toBe('extent_ids');
     expect(snapshot(ledger)).toEqual(before);
     ledger.check();
-    expect(ledger.adopt(heir, good)).toBe(pages(1 + 3 + 2));
+    expect(adopt(ledger, heir, good)).toBe(pages(1 + 3 + 2));
     ledger.check();
   });
 
@@ -188,21 +189,21 @@ describe('nothing is gained by asking for more: refused as a whole', () => {
     ledger.sessionClosed(former, at(1));
     const heir = ledger.openSession(peer(1), at(2));
     for (const order of [0, 1, 3]) {
-      const error = refused('INVALID_ARGUMENT', () => ledger.adopt(heir, [{ id, order }]));
+      const error = refused('INVALID_ARGUMENT', () => adopt(ledger, heir, [{ id, order }]));
       expect(error.field).toBe('extent_orders');
     }
-    expect(ledger.adopt(heir, [{ id, order: 2 }])).toBe(pages(4));
+    expect(adopt(ledger, heir, [{ id, order: 2 }])).toBe(pages(4));
   });
 
   test('for the same pid of another user, or once the process was said to have exited', () => {
     const { ledger, former, ids } = broken(2);
     const other = ledger.openSession({ ...peer(1), uid: 1001 }, at(2));
-    refused('EXTENT_FOREIGN', () => ledger.adopt(other, single(ids)));
+    refused('EXTENT_FOREIGN', () => adopt(ledger, other, single(ids)));
     refused('EXTENT_FOREIGN', () => ledger.returnExtents(other, ids, at(2)));
     ledger.sessionExited(former, at(3));
     // The pid may be another process's from now on: there is nothing left to have.
     const later = ledger.openSession(peer(1), at(4));
-    refused('INVALID_ARGUMENT', () => ledger.adopt(later, single(ids)));
+    refused('INVALID_ARGUMENT', () => adopt(ledger, later, single(ids)));
     expect(ledger.pool()).toMatchObject({ usedBytes: 0n, sessionCount: 2 });
   });
 
@@ -213,7 +214,7 @@ describe('nothing is gained by asking for more: refused as a whole', () => {
     const ids = (grant?.extents ?? []).map(({ id }) => id);
     ledger.sessionExited(former, at(1));
     const later = ledger.openSession(peer(1), at(2));
-    refused('EXTENT_FOREIGN', () => ledger.adopt(later, single(ids)));
+    refused('EXTENT_FOREIGN', () => adopt(ledger, later, single(ids)));
     refused('EXTENT_FOREIGN', () => ledger.returnExtents(later, ids, at(2)));
     ledger.grantSettled(former, grantId(1n), 2, at(3));
     expect(ledger.pool()).toMatchObject({ usedBytes: 0n, sessionCount: 1 });
@@ -222,11 +223,11 @@ describe('nothing is gained by asking for more: refused as a whole', () => {
   test('two heirs: what one has taken the other cannot', () => {
     const { ledger, ids } = broken(4);
     const [one, two] = [ledger.openSession(peer(1), at(2)), ledger.openSession(peer(1), at(2))];
-    ledger.adopt(one, single(ids));
-    refused('EXTENT_FOREIGN', () => ledger.adopt(two, single(ids)));
+    adopt(ledger, one, single(ids));
+    refused('EXTENT_FOREIGN', () => adopt(ledger, two, single(ids)));
     refused('EXTENT_FOREIGN', () => ledger.returnExtents(two, ids, at(3)));
     ledger.sessionClosed(one, at(4));
-    expect(ledger.adopt(two, single(ids))).toBe(pages(4));
+    expect(adopt(ledger, two, single(ids))).toBe(pages(4));
     expect(ledger.pool()).toMatchObject({ usedBytes: pages(4), sessionCount: 1 });
     ledger.check();
   });

@@ -1,6 +1,17 @@
 /** What the reference model is made of: plain records, sizes in pages. */
 
+export interface ModelTenant {
+  readonly name: string;
+  /** Whose: null: everybody who is of no other. */
+  readonly uid: number | null;
+  guaranteed: number;
+  limit: number;
+  weight: number;
+  kept: boolean;
+}
+
 export interface ModelLimits {
+  readonly tenants: readonly ModelTenant[];
   readonly poolPages: number;
   readonly sessionPages: number;
   readonly sessionsMax: number;
@@ -21,6 +32,7 @@ export interface ModelProcess {
 export interface ModelSession {
   readonly id: bigint;
   readonly process: ModelProcess;
+  readonly tenant: ModelTenant;
   state: 'open' | 'lingering' | 'exited';
 }
 

@@ -5,69 +5,38 @@
  * properties by the simulation: whom to ask is policy, who gets what is law.
  */
 
+import { ModelLine, total } from './model-line.js';
 import {
   type ModelCache,
   type ModelExtent,
   type ModelFlight,
-  type ModelLimits,
   type ModelProcess,
   type ModelSession,
+  type ModelTenant,
   type ModelWaiter,
   ModelRefusal,
 } from './model-types.js';
 
-const total = (numbers: readonly number[]): number =>
-  numbers.reduce((sum, number) => sum + number, 0);
-
-export class ReferenceModel {
-  sessions: ModelSession[] = [];
-  extents: ModelExtent[] = [];
-  /** Oldest first. */
-  waiting: ModelWaiter[] = [];
-  flights: ModelFlight[] = [];
-  caches: ModelCache[] = [];
+export class ReferenceModel extends ModelLine {
   /** `grant S G pages...` and `refuse S G CODE`, in order, of the last operation. */
   said: string[] = [];
   draining = false;
+  /** Of the tenants' entitlements. */
+  revision = 1n;
   private sessionIds = 0n;
   private cacheIds = 0n;
   private extentIds = 0n;
 
-  constructor(readonly limits: ModelLimits) {}
-
-  used(): number {
-    let used = 0;
-    for (const extent of this.extents) used += extent.pages;
-    return used;
-  }
-
-  held(session: bigint): number {
-    let held = 0;
-    for (const extent of this.extents) if (extent.session === session) held += extent.pages;
-    return held;
-  }
-
-  free(): number {
-    return this.limits.poolPages - this.used();
-  }
-
-  /** The first in line that only the pool keeps waiting. */
-  poolHead(): ModelWaiter | null {
-    const aside = new Set<bigint>();
-    for (const waiter of this.waiting) {
-      if (aside.has(waiter.session)) continue;
-      if (this.cut(waiter.pieces, waiter.needed, this.quotaLeft(waiter.session)) !== null)
-        return waiter;
-      aside.add(waiter.session);
-    }
-    return null;
-  }
-
   open(process: ModelProcess): bigint {
     this.refuseIf(this.draining, 'DRAINING');
+    const { tenants } = this.limits;
+    const tenant =
+      tenants.find(({ uid }) => uid === process.uid) ?? tenants.find(({ uid }) => uid === null);
+    this.refuseIf(tenant === undefined, 'TENANT_UNKNOWN');
     this.refuseIf(this.sessions.length >= this.limits.sessionsMax, 'SESSION_LIMIT');
     this.sessionIds += 1n;
-    this.sessions.push({ id: this.sessionIds, process, state: 'open' });
+    const id = this.sessionIds;
+    this.sessions.push({ id, process, tenant: tenant as ModelTenant, state: 'open' });
     return this.sessionIds;
   }
 
@@ -97,8 +66,8 @@ export class ReferenceModel {
     );
     this.refuseIf(mine.length >= this.limits.inFlightMax, 'GRANT_LIMIT');
     const needed = minimum === 0 ? asked : minimum;
-    this.refuseIf(this.cut(pieces, needed, this.limits.sessionPages) === null, 'QUOTA_EXHAUSTED');
-    this.refuseIf(this.cut(pieces, needed, this.limits.poolPages) === null, 'POOL_EXHAUSTED');
+    const never = this.whyNever(session, pieces, needed);
+    if (never !== null) throw new ModelRefusal(never);
     const waiter = {
       session,
       grant,
@@ -109,7 +78,7 @@ export class ReferenceModel {
     this.waiting.push(waiter);
     this.serve();
     if (waitMs > 0 || !this.waiting.includes(waiter)) return;
-    this.waiting.pop();
+    this.waiting = this.waiting.filter(other => other !== waiter);
     throw new ModelRefusal(this.whyNot(waiter));
   }
 
@@ -186,13 +155,19 @@ export class ReferenceModel {
       this.cut(first.pieces, first.needed, this.quotaLeft(session)) !== null &&
       this.cut(first.pieces, first.needed, left) === null;
     this.refuseIf(left < 0 || loses, 'QUOTA_EXHAUSTED');
-    this.refuseIf(total(fresh.map(spec => spec.pages)) > this.free(), 'POOL_EXHAUSTED');
+    const freshPages = total(fresh.map(spec => spec.pages));
+    const tenant = this.tenantOf(session);
+    const limited = tenant.limit < this.limits.poolPages && freshPages > 0;
+    this.refuseIf(limited && freshPages > tenant.limit - this.heldByTenant(tenant), 'TENANT_LIMIT');
+    this.refuseIf(freshPages > this.freeFor(tenant), 'POOL_EXHAUSTED');
     const holders = moved.map(extent => extent.session);
     for (const extent of moved) extent.session = session;
     for (const { id, pages } of fresh)
       this.extents.push({ id, pages, session, grant: 0n, returned: false });
     this.forget(holders);
-    return this.held(session);
+    const held = this.held(session);
+    this.serve();
+    return held;
   }
 
   close(session: bigint): void {
@@ -222,6 +197,28 @@ export class ReferenceModel {
         .toSorted((a, b) => a.deadline - b.deadline)[0];
       if (overdue === undefined) break;
       this.leave(overdue, this.whyNot(overdue));
+    }
+    this.serve();
+  }
+
+  /** A session says that it has given what it can; whether it owes anything was told before. */
+  report(): void {
+    this.serve();
+  }
+
+  setTenant(name: string, revision: bigint, wanted: Omit<ModelTenant, 'name' | 'uid'>): void {
+    const tenant = this.limits.tenants.find(other => other.name === name) as ModelTenant;
+    this.refuseIf(tenant === undefined, 'TENANT_UNKNOWN');
+    this.refuseIf(revision !== this.revision, 'REVISION_STALE');
+    const others = this.limits.tenants.filter(other => other !== tenant);
+    const guaranteed = total([...others, wanted].map(one => one.guaranteed));
+    const bad = wanted.weight < 1 || wanted.limit < 1 || wanted.limit < wanted.guaranteed;
+    this.refuseIf(bad || guaranteed > this.limits.poolPages, 'INVALID_ARGUMENT');
+    Object.assign(tenant, wanted);
+    this.revision += 1n;
+    for (const waiter of this.waiting) {
+      const never = this.whyNever(waiter.session, waiter.pieces, waiter.needed);
+      if (never !== null) this.leave(waiter, never);
     }
     this.serve();
   }
@@ -296,32 +293,14 @@ export class ReferenceModel {
     );
   }
 
-  private quotaLeft(session: bigint): number {
-    return this.limits.sessionPages - this.held(session);
-  }
-
-  /** Breaks the largest piece that does not fit into halves, again and again. */
-  private cut(pieces: readonly number[], needed: number, available: number): number[] | null {
-    let left = pieces.toSorted((a, b) => b - a);
-    if (total(left) <= available) return left;
-    if (needed > available) return null;
-    const taken: number[] = [];
-    while (left.length > 0 && taken.length < this.limits.extentsMax) {
-      const [largest, ...rest] = left as [number, ...number[]];
-      const fits = largest <= available - total(taken);
-      if (fits) taken.push(largest);
-      left =
-        fits || largest === 1
-          ? rest
-          : [largest / 2, largest / 2, ...rest].toSorted((a, b) => b - a);
-    }
-    return total(taken) >= needed ? taken : null;
-  }
-
   /** Looks along the line from its beginning, again after every grant. */
   private serve(): void {
-    for (let head = this.poolHead(); head !== null; head = this.poolHead()) {
-      const room = Math.min(this.free(), this.quotaLeft(head.session));
+    for (const [session, level] of this.overdue) {
+      if (this.held(session) <= level) this.overdue.delete(session);
+    }
+    for (let heads = this.heads(); heads[0] !== undefined; heads = this.heads()) {
+      const head = heads[0];
+      const room = this.roomOf(head, heads);
       const pieces = this.cut(head.pieces, head.needed, room);
       if (pieces === null) return;
       const { session, grant } = head;
@@ -337,15 +316,6 @@ export class ReferenceModel {
     }
   }
 
-  private whyNot({ session, pieces, needed }: ModelWaiter): string {
-    const first = this.waiting.find(waiter => waiter.session === session);
-    const left = this.quotaLeft(session);
-    const byQuota =
-      this.cut(pieces, needed, left) === null ||
-      (first !== undefined && this.cut(first.pieces, first.needed, left) === null);
-    return byQuota ? 'QUOTA_EXHAUSTED' : 'POOL_EXHAUSTED';
-  }
-
   private leave(waiter: ModelWaiter, code: string): void {
     this.waiting = this.waiting.filter(other => other !== waiter);
     this.said.push(`refuse ${waiter.session} ${waiter.grant} ${code}`);
@@ -357,7 +327,8 @@ export class ReferenceModel {
     return (
       former?.state === 'lingering' &&
       former.process.pid === heir?.process.pid &&
-      former.process.uid === heir.process.uid
+      former.process.uid === heir.process.uid &&
+      former.tenant === heir.tenant
     );
   }
 
@@ -374,9 +345,5 @@ export class ReferenceModel {
     const session = this.sessions.find(other => other.id === id);
     this.refuseIf(session === undefined || !states.includes(session.state), 'SESSION_UNKNOWN');
     return session as ModelSession;
-  }
-
-  private refuseIf(condition: boolean, code: string): void {
-    if (condition) throw new ModelRefusal(code);
   }
 }

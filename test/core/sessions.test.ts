@@ -16,6 +16,9 @@ describe('a session', () => {
       extentCount: 0,
       cacheCount: 0,
       waitingGrantCount: 0,
+      tenant: 'default',
+      overdueCount: 0,
+      servedLast: false,
     });
   });
 

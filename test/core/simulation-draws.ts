@@ -2,12 +2,14 @@ import type { Limits } from '../../daemon/core/types.js';
 import type { Prng } from './prng.js';
 import type { ModelLimits, ModelProcess } from './model-types.js';
 import type { ReferenceModel } from './reference-model.js';
+import { drawTenants, FIRST_UID, modelTenants } from './simulation-tenants.js';
 import { pages, smallLimits } from './support.js';
 
 /** Limits so small that a run meets every one of them. */
 export function drawLimits(prng: Prng): Limits {
   const pool = prng.between(8, 64);
   return smallLimits({
+    tenants: drawTenants(prng, pool),
     poolBytes: pages(pool),
     sessionLimitBytes: pages(prng.between(4, pool + 8)),
     sessionsMax: prng.between(2, 6),
@@ -22,6 +24,7 @@ export function drawLimits(prng: Prng): Limits {
 /** The same limits as the model counts them: in pages. */
 export function modelLimits(limits: Limits, epoch: bigint): ModelLimits {
   return {
+    tenants: modelTenants(limits.tenants, Number(limits.poolBytes / pages(1))),
     poolPages: Number(limits.poolBytes / pages(1)),
     sessionPages: Number(limits.sessionLimitBytes / pages(1)),
     sessionsMax: limits.sessionsMax,
@@ -46,11 +49,16 @@ function drawCounts(prng: Prng, extentsMax: number): number[] {
   return counts;
 }
 
+export interface DrawnRequest {
+  readonly counts: readonly number[];
+  /** Pages of each extent. */
+  readonly pieces: readonly number[];
+  readonly minimum: number;
+  readonly waitMs: number;
+}
+
 /** What one request asks: at least `minimum` pages of the `pieces`, or an answer after `waitMs`. */
-export function drawRequest(
-  prng: Prng,
-  extentsMax: number,
-): { counts: number[]; pieces: number[]; minimum: number; waitMs: number } {
+export function drawRequest(prng: Prng, extentsMax: number): DrawnRequest {
   const counts = drawCounts(prng, extentsMax);
   const pieces = counts.flatMap((count, order) => Array.from({ length: count }, () => 2 ** order));
   const asked = pieces.reduce((sum, piece) => sum + piece, 0);
@@ -62,7 +70,12 @@ export function drawRequest(
 /** A process that is new, or has or had a session already; now and then another user's by its number. */
 export function drawProcess(prng: Prng, model: ReferenceModel, fresh: number): ModelProcess {
   const known = prng.chance(0.4) ? prng.pick(model.sessions)?.process : undefined;
-  if (known === undefined) return { pid: fresh, uid: 1000 };
+  if (known === undefined) {
+    const { length } = model.limits.tenants;
+    // One more than there are tenants: nobody's, unless one is everybody's.
+    const uids = length > 1 ? length + Number(prng.chance(0.2)) : 1;
+    return { pid: fresh, uid: FIRST_UID + prng.below(uids) };
+  }
   return prng.chance(0.3) ? { pid: known.pid, uid: known.uid ^ 1 } : known;
 }
 

@@ -29,6 +29,7 @@ export function smallLimits(changes: Partial<Limits> = {}): Limits {
   return {
     poolBytes: pages(16),
     sessionLimitBytes: pages(12),
+    tenants: [],
     sessionsMax: 8,
     cachesPerSessionMax: 4,
     grantsInFlightMax: 4,
@@ -83,6 +84,12 @@ export const granted = (effects: readonly Effect[]): string[] =>
     ({ session, grant, extents }) =>
       `${session}:${grant} ${extents.map(extent => extent.bytes / PAGE_BYTES).join(' ')}`,
   );
+
+export const adopt = (
+  ledger: Ledger,
+  session: SessionId,
+  extents: Parameters<Ledger['adopt']>[1],
+): Bytes => ledger.adopt(session, extents, at(0)).heldBytes;
 
 /** Asks for single pages, settles them, and gives their ids. */
 export function hold(

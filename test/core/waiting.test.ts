@@ -1,7 +1,18 @@
 import { describe, expect, test } from 'vitest';
 import type { Ledger } from '../../daemon/core/ledger.js';
 import { grantId, type ExtentId, type SessionId } from '../../daemon/core/types.js';
-import { at, granted, hold, ledgerOf, pages, peer, refusals, refused, request } from './support.js';
+import {
+  adopt,
+  at,
+  granted,
+  hold,
+  ledgerOf,
+  pages,
+  peer,
+  refusals,
+  refused,
+  request,
+} from './support.js';
 
 /** Three sessions; the first holds 12 of 16 pages. */
 function tight(): { ledger: Ledger; a: SessionId; b: SessionId; c: SessionId; held: ExtentId[] } {
@@ -137,7 +148,7 @@ describe('the end of waiting', () => {
     expect(ledger.drain(at(1))).toEqual([]);
     refused('DRAINING', () => ledger.requestGrant(b, request(2, [1]), at(2)));
     refused('DRAINING', () => ledger.openSession(peer(4), at(2)));
-    refused('DRAINING', () => ledger.adopt(b, []));
+    refused('DRAINING', () => adopt(ledger, b, []));
     expect(ledger.returnExtents(a, held, at(3)).returned.heldBytes).toBe(0n);
     ledger.check();
   });

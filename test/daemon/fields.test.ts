@@ -269,13 +269,47 @@ const rows: Row[] = [
     'SESSION_UNKNOWN',
     '',
   ],
+  ['SetTenantRequest.name', 'none', () => setTenant({}, { name: '' }), 'TENANT_UNKNOWN', 'name'],
+  [
+    'SetTenantRequest.revision',
+    'the largest',
+    () => setTenant({}, { revision: max }),
+    'REVISION_STALE',
+    'revision',
+  ],
+  [
+    'SetTenantRequest.entitlement',
+    'none',
+    () => setTenant({}, { entitlement: null }),
+    bad,
+    'entitlement',
+  ],
+  ...(['guaranteed_bytes', 'limit_bytes', 'weight'] as const).flatMap((name): Row[] =>
+    (name === 'weight' ? [0, UINT32_MAX] : ['1', max]).map(value => {
+      const key = name.replace(/_b/, 'B');
+      return [
+        `TenantEntitlement.${name}`,
+        String(value),
+        () => setTenant({ [key]: value }),
+        bad,
+        name,
+      ];
+    }),
+  ),
 ];
+
+const setTenant = (change: object, more: object = {}) => {
+  const entitlement = { guaranteedBytes: '0', limitBytes: '2097152', weight: 1, held: false };
+  const request = { name: 'default', revision: '1', entitlement: { ...entitlement, ...change } };
+  return call(daemon.operator, 'setTenant', { ...request, ...more });
+};
 
 const unaryCreate = (request: object) =>
   call(daemon.clients.memory, 'createCache', request, withToken(token));
 
 /** Fields for which every value is in range. */
 const anything: Record<string, string> = {
+  'TenantEntitlement.held': 'yes or no',
   'ReclaimReport.returned_bytes': 'for the log: what counts is what was returned',
 };
 
@@ -296,7 +330,10 @@ const show = (_: string, value: unknown): unknown =>
 function snapshot(): unknown {
   const { refusedCount: _, ...pool } = daemon.ledger.pool();
   return JSON.parse(
-    JSON.stringify([pool, daemon.ledger.sessions(), daemon.ledger.caches(null)], show),
+    JSON.stringify(
+      [pool, daemon.ledger.sessions(), daemon.ledger.caches(null), daemon.ledger.tenants()],
+      show,
+    ),
   );
 }
 
@@ -304,7 +341,7 @@ describe('the table', () => {
   interface Described {
     readonly type: { readonly field: readonly { readonly name: string }[] };
   }
-  const requests = ['CacheGeometry', 'CancelRequest', 'ReclaimReport'];
+  const requests = ['CacheGeometry', 'CancelRequest', 'ReclaimReport', 'TenantEntitlement'];
 
   test('has every field of every request', () => {
     const all = Object.entries(loadReflectedPackage())

@@ -249,6 +249,8 @@ export interface ScriptedDaemon {
   readonly paths: SocketPaths;
   readonly services: DaemonServices;
   readonly clients: Clients;
+  /** On the socket that is the daemon's user's alone. */
+  readonly operator: AdminServiceClient;
   /** The log's lines. */
   readonly lines: string[];
   stop(): Promise<void>;
@@ -279,6 +281,7 @@ export async function scriptedDaemon(
   const lines: string[] = [];
   const log = createLogger(config, { write: line => void lines.push(line) });
   const server = createGrpcServer(config);
+  const adminServer = createGrpcServer(config);
   const parts = {
     ledger,
     config,
@@ -290,7 +293,7 @@ export async function scriptedDaemon(
     paths,
     version: '0',
   };
-  const services = new DaemonServices(parts, server);
+  const services = new DaemonServices(parts, server, adminServer);
   const channel = new ScriptedChannel();
   channel.onEvent = event => services.onChannelEvent(event);
   services.attach(channel);
@@ -298,16 +301,33 @@ export async function scriptedDaemon(
     lockFile: () => null,
     setUmask: mask => process.umask(mask),
   });
+  await bindGrpcServer(adminServer, paths.admin, accessFor(null), {
+    lockFile: () => null,
+    setUmask: mask => process.umask(mask),
+  });
   const clients = clientsOf(paths.service);
+  const operator = clientsOf(paths.admin);
   const stop = async (): Promise<void> => {
     clients.close();
     channel.close();
     services.endStreams();
     services.stop();
+    operator.close();
     server.forceShutdown();
+    adminServer.forceShutdown();
     ledger.check();
     folder.remove();
     await Promise.resolve();
   };
-  return { channel, ledger, limits, paths, services, clients, lines, stop };
+  return {
+    channel,
+    ledger,
+    limits,
+    paths,
+    services,
+    clients,
+    operator: operator.admin,
+    lines,
+    stop,
+  };
 }

@@ -1,9 +1,11 @@
 /** The daemon's books as an operator sees them. */
 import { credentials, type requestCallback } from '@grpc/grpc-js';
 import { join } from 'node:path';
-import { SERVICE_SOCKET } from '../../proto/paths.js';
+import { ADMIN_SOCKET, SERVICE_SOCKET } from '../../proto/paths.js';
 import { loadPackage } from '../../proto/load.js';
 import type { GetPoolResponse__Output } from '../../proto/generated/kvspan/v1/GetPoolResponse.js';
+import type { ListTenantsResponse__Output } from '../../proto/generated/kvspan/v1/ListTenantsResponse.js';
+import type { SetTenantResponse__Output } from '../../proto/generated/kvspan/v1/SetTenantResponse.js';
 import type { ListSessionsResponse__Output } from '../../proto/generated/kvspan/v1/ListSessionsResponse.js';
 
 export interface Pool {
@@ -23,20 +25,32 @@ export interface Account {
   readonly state: string;
   readonly heldBytes: bigint;
   readonly extents: bigint;
+  readonly tenant: string;
+  readonly overdue: number;
+  readonly servedLast: boolean;
+}
+
+export interface Entitlement {
+  readonly guaranteedBytes: bigint;
+  readonly limitBytes: bigint;
+  readonly weight: number;
+  readonly held: boolean;
 }
 
 export class Admin {
   readonly #client;
+  /** On the socket that takes changes. */
+  readonly #operator;
 
   constructor(directory: string) {
     const { AdminService } = loadPackage();
-    this.#client = new AdminService(
-      `unix:${join(directory, SERVICE_SOCKET)}`,
-      credentials.createInsecure(),
-      {
-        'grpc.use_local_subchannel_pool': 1,
-      },
-    );
+    const options = { 'grpc.use_local_subchannel_pool': 1 };
+    const [client, operator] = [SERVICE_SOCKET, ADMIN_SOCKET].map(socket => {
+      const target = `unix:${join(directory, socket)}`;
+      return new AdminService(target, credentials.createInsecure(), options);
+    });
+    this.#client = client as NonNullable<typeof client>;
+    this.#operator = operator as NonNullable<typeof operator>;
   }
 
   async pool(): Promise<Pool> {
@@ -62,11 +76,40 @@ export class Admin {
       state: session.state,
       heldBytes: BigInt(session.heldBytes),
       extents: BigInt(session.extentCount),
+      tenant: session.tenant,
+      overdue: session.overdueCount,
+      servedLast: session.servedLast,
     }));
+  }
+
+  async tenant(name: string): Promise<{ heldBytes: bigint; overdue: number }> {
+    const list = await this.tenants();
+    const tenant = list.tenants.find(other => other.name === name);
+    if (tenant === undefined) throw new Error(`no tenant ${name}`);
+    return { heldBytes: BigInt(tenant.heldBytes), overdue: tenant.overdueCount };
+  }
+
+  /** On top of whatever is there now. */
+  async setTenant(name: string, { guaranteedBytes, limitBytes, weight, held }: Entitlement) {
+    const { revision } = await this.tenants();
+    const entitlement = {
+      guaranteedBytes: `${guaranteedBytes}`,
+      limitBytes: `${limitBytes}`,
+      weight,
+      held,
+    };
+    await call<SetTenantResponse__Output>(done =>
+      this.#operator.setTenant({ name, revision, entitlement }, done),
+    );
+  }
+
+  private tenants(): Promise<ListTenantsResponse__Output> {
+    return call<ListTenantsResponse__Output>(done => this.#client.listTenants({}, done));
   }
 
   close(): void {
     this.#client.close();
+    this.#operator.close();
   }
 }
 

@@ -6,7 +6,7 @@
 namespace kvspan {
 namespace {
 
-constexpr std::array<std::pair<Code, const char*>, 17> kNames{{
+constexpr std::array<std::pair<Code, const char*>, 18> kNames{{
     {Code::InvalidArgument, "INVALID_ARGUMENT"},
     {Code::DeviceUnavailable, "DEVICE_UNAVAILABLE"},
     {Code::DeviceExhausted, "DEVICE_EXHAUSTED"},
@@ -21,6 +21,7 @@ constexpr std::array<std::pair<Code, const char*>, 17> kNames{{
     {Code::PermissionDenied, "PERMISSION_DENIED"},
     {Code::DaemonUnavailable, "DAEMON_UNAVAILABLE"},
     {Code::SessionLimit, "SESSION_LIMIT"},
+    {Code::TenantUnknown, "TENANT_UNKNOWN"},
     {Code::Draining, "DRAINING"},
     {Code::Protocol, "PROTOCOL"},
     {Code::Internal, "INTERNAL"},

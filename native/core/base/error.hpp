@@ -23,6 +23,7 @@ enum class Code {
   PermissionDenied,
   DaemonUnavailable,
   SessionLimit,
+  TenantUnknown,
   Draining,
   Protocol,
   Internal,

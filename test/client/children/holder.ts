@@ -5,6 +5,8 @@
 import { connectTo, rows, sameBytes, SMALL } from '../support.js';
 
 interface Order {
+  /** What it calls itself. */
+  readonly name?: string;
   readonly directory: string;
   readonly slots: number;
   readonly tokens: number;
@@ -13,7 +15,7 @@ interface Order {
 }
 
 const order = JSON.parse(process.argv[2] ?? '{}') as Order;
-const session = await connectTo(order.directory, { name: 'holder' });
+const session = await connectTo(order.directory, { name: order.name ?? 'holder' });
 const cache = await session.createCache(SMALL);
 const slots: number[] = [];
 for (let count = 0; count < order.slots; count++) {

@@ -8,6 +8,10 @@ import type { ListCachesRequest as _kvspan_v1_ListCachesRequest, ListCachesReque
 import type { ListCachesResponse as _kvspan_v1_ListCachesResponse, ListCachesResponse__Output as _kvspan_v1_ListCachesResponse__Output } from '../../kvspan/v1/ListCachesResponse.js';
 import type { ListSessionsRequest as _kvspan_v1_ListSessionsRequest, ListSessionsRequest__Output as _kvspan_v1_ListSessionsRequest__Output } from '../../kvspan/v1/ListSessionsRequest.js';
 import type { ListSessionsResponse as _kvspan_v1_ListSessionsResponse, ListSessionsResponse__Output as _kvspan_v1_ListSessionsResponse__Output } from '../../kvspan/v1/ListSessionsResponse.js';
+import type { ListTenantsRequest as _kvspan_v1_ListTenantsRequest, ListTenantsRequest__Output as _kvspan_v1_ListTenantsRequest__Output } from '../../kvspan/v1/ListTenantsRequest.js';
+import type { ListTenantsResponse as _kvspan_v1_ListTenantsResponse, ListTenantsResponse__Output as _kvspan_v1_ListTenantsResponse__Output } from '../../kvspan/v1/ListTenantsResponse.js';
+import type { SetTenantRequest as _kvspan_v1_SetTenantRequest, SetTenantRequest__Output as _kvspan_v1_SetTenantRequest__Output } from '../../kvspan/v1/SetTenantRequest.js';
+import type { SetTenantResponse as _kvspan_v1_SetTenantResponse, SetTenantResponse__Output as _kvspan_v1_SetTenantResponse__Output } from '../../kvspan/v1/SetTenantResponse.js';
 
 export interface AdminServiceClient extends grpc.Client {
   GetPool(argument: _kvspan_v1_GetPoolRequest, metadata: grpc.Metadata, options: grpc.CallOptions, callback: grpc.requestCallback<_kvspan_v1_GetPoolResponse__Output>): grpc.ClientUnaryCall;
@@ -37,6 +41,46 @@ export interface AdminServiceClient extends grpc.Client {
   listSessions(argument: _kvspan_v1_ListSessionsRequest, options: grpc.CallOptions, callback: grpc.requestCallback<_kvspan_v1_ListSessionsResponse__Output>): grpc.ClientUnaryCall;
   listSessions(argument: _kvspan_v1_ListSessionsRequest, callback: grpc.requestCallback<_kvspan_v1_ListSessionsResponse__Output>): grpc.ClientUnaryCall;
   
+  /**
+   * What each tenant is entitled to and has, with the revision that a change must carry.
+   */
+  ListTenants(argument: _kvspan_v1_ListTenantsRequest, metadata: grpc.Metadata, options: grpc.CallOptions, callback: grpc.requestCallback<_kvspan_v1_ListTenantsResponse__Output>): grpc.ClientUnaryCall;
+  ListTenants(argument: _kvspan_v1_ListTenantsRequest, metadata: grpc.Metadata, callback: grpc.requestCallback<_kvspan_v1_ListTenantsResponse__Output>): grpc.ClientUnaryCall;
+  ListTenants(argument: _kvspan_v1_ListTenantsRequest, options: grpc.CallOptions, callback: grpc.requestCallback<_kvspan_v1_ListTenantsResponse__Output>): grpc.ClientUnaryCall;
+  ListTenants(argument: _kvspan_v1_ListTenantsRequest, callback: grpc.requestCallback<_kvspan_v1_ListTenantsResponse__Output>): grpc.ClientUnaryCall;
+  /**
+   * What each tenant is entitled to and has, with the revision that a change must carry.
+   */
+  listTenants(argument: _kvspan_v1_ListTenantsRequest, metadata: grpc.Metadata, options: grpc.CallOptions, callback: grpc.requestCallback<_kvspan_v1_ListTenantsResponse__Output>): grpc.ClientUnaryCall;
+  listTenants(argument: _kvspan_v1_ListTenantsRequest, metadata: grpc.Metadata, callback: grpc.requestCallback<_kvspan_v1_ListTenantsResponse__Output>): grpc.ClientUnaryCall;
+  listTenants(argument: _kvspan_v1_ListTenantsRequest, options: grpc.CallOptions, callback: grpc.requestCallback<_kvspan_v1_ListTenantsResponse__Output>): grpc.ClientUnaryCall;
+  listTenants(argument: _kvspan_v1_ListTenantsRequest, callback: grpc.requestCallback<_kvspan_v1_ListTenantsResponse__Output>): grpc.ClientUnaryCall;
+  
+  /**
+   * Changes what a tenant is entitled to, all of it at once. In force when it is answered: waiting
+   * grants have been looked at again, and those that can never be met now are refused. What a tenant
+   * holds above a lower limit it keeps until others need it. Lasts until the daemon ends. Only on
+   * `admin.sock`. Errors: PERMISSION_DENIED (another socket), TENANT_UNKNOWN, REVISION_STALE (somebody
+   * changed something since: read again), INVALID_ARGUMENT (guarantees above the pool, a limit under
+   * the guarantee, no weight; field named). A refused change changes nothing.
+   */
+  SetTenant(argument: _kvspan_v1_SetTenantRequest, metadata: grpc.Metadata, options: grpc.CallOptions, callback: grpc.requestCallback<_kvspan_v1_SetTenantResponse__Output>): grpc.ClientUnaryCall;
+  SetTenant(argument: _kvspan_v1_SetTenantRequest, metadata: grpc.Metadata, callback: grpc.requestCallback<_kvspan_v1_SetTenantResponse__Output>): grpc.ClientUnaryCall;
+  SetTenant(argument: _kvspan_v1_SetTenantRequest, options: grpc.CallOptions, callback: grpc.requestCallback<_kvspan_v1_SetTenantResponse__Output>): grpc.ClientUnaryCall;
+  SetTenant(argument: _kvspan_v1_SetTenantRequest, callback: grpc.requestCallback<_kvspan_v1_SetTenantResponse__Output>): grpc.ClientUnaryCall;
+  /**
+   * Changes what a tenant is entitled to, all of it at once. In force when it is answered: waiting
+   * grants have been looked at again, and those that can never be met now are refused. What a tenant
+   * holds above a lower limit it keeps until others need it. Lasts until the daemon ends. Only on
+   * `admin.sock`. Errors: PERMISSION_DENIED (another socket), TENANT_UNKNOWN, REVISION_STALE (somebody
+   * changed something since: read again), INVALID_ARGUMENT (guarantees above the pool, a limit under
+   * the guarantee, no weight; field named). A refused change changes nothing.
+   */
+  setTenant(argument: _kvspan_v1_SetTenantRequest, metadata: grpc.Metadata, options: grpc.CallOptions, callback: grpc.requestCallback<_kvspan_v1_SetTenantResponse__Output>): grpc.ClientUnaryCall;
+  setTenant(argument: _kvspan_v1_SetTenantRequest, metadata: grpc.Metadata, callback: grpc.requestCallback<_kvspan_v1_SetTenantResponse__Output>): grpc.ClientUnaryCall;
+  setTenant(argument: _kvspan_v1_SetTenantRequest, options: grpc.CallOptions, callback: grpc.requestCallback<_kvspan_v1_SetTenantResponse__Output>): grpc.ClientUnaryCall;
+  setTenant(argument: _kvspan_v1_SetTenantRequest, callback: grpc.requestCallback<_kvspan_v1_SetTenantResponse__Output>): grpc.ClientUnaryCall;
+  
 }
 
 export interface AdminServiceHandlers extends grpc.UntypedServiceImplementation {
@@ -46,10 +90,27 @@ export interface AdminServiceHandlers extends grpc.UntypedServiceImplementation 
   
   ListSessions: grpc.handleUnaryCall<_kvspan_v1_ListSessionsRequest__Output, _kvspan_v1_ListSessionsResponse>;
   
+  /**
+   * What each tenant is entitled to and has, with the revision that a change must carry.
+   */
+  ListTenants: grpc.handleUnaryCall<_kvspan_v1_ListTenantsRequest__Output, _kvspan_v1_ListTenantsResponse>;
+  
+  /**
+   * Changes what a tenant is entitled to, all of it at once. In force when it is answered: waiting
+   * grants have been looked at again, and those that can never be met now are refused. What a tenant
+   * holds above a lower limit it keeps until others need it. Lasts until the daemon ends. Only on
+   * `admin.sock`. Errors: PERMISSION_DENIED (another socket), TENANT_UNKNOWN, REVISION_STALE (somebody
+   * changed something since: read again), INVALID_ARGUMENT (guarantees above the pool, a limit under
+   * the guarantee, no weight; field named). A refused change changes nothing.
+   */
+  SetTenant: grpc.handleUnaryCall<_kvspan_v1_SetTenantRequest__Output, _kvspan_v1_SetTenantResponse>;
+  
 }
 
 export interface AdminServiceDefinition extends grpc.ServiceDefinition {
   GetPool: MethodDefinition<_kvspan_v1_GetPoolRequest, _kvspan_v1_GetPoolResponse, _kvspan_v1_GetPoolRequest__Output, _kvspan_v1_GetPoolResponse__Output>
   ListCaches: MethodDefinition<_kvspan_v1_ListCachesRequest, _kvspan_v1_ListCachesResponse, _kvspan_v1_ListCachesRequest__Output, _kvspan_v1_ListCachesResponse__Output>
   ListSessions: MethodDefinition<_kvspan_v1_ListSessionsRequest, _kvspan_v1_ListSessionsResponse, _kvspan_v1_ListSessionsRequest__Output, _kvspan_v1_ListSessionsResponse__Output>
+  ListTenants: MethodDefinition<_kvspan_v1_ListTenantsRequest, _kvspan_v1_ListTenantsResponse, _kvspan_v1_ListTenantsRequest__Output, _kvspan_v1_ListTenantsResponse__Output>
+  SetTenant: MethodDefinition<_kvspan_v1_SetTenantRequest, _kvspan_v1_SetTenantResponse, _kvspan_v1_SetTenantRequest__Output, _kvspan_v1_SetTenantResponse__Output>
 }

@@ -16,6 +16,18 @@ export interface SessionInfo {
   'cacheCount'?: (number);
   'waitingGrantCount'?: (number);
   'ageMs'?: (number | string | Long);
+  /**
+   * Whom it is charged to.
+   */
+  'tenant'?: (string);
+  /**
+   * How often it did not bring by the deadline what another tenant's guarantee needed.
+   */
+  'overdueCount'?: (number);
+  /**
+   * It has not brought it yet: its grants are met after all others'.
+   */
+  'servedLast'?: (boolean);
 }
 
 export interface SessionInfo__Output {
@@ -31,4 +43,16 @@ export interface SessionInfo__Output {
   'cacheCount': (number);
   'waitingGrantCount': (number);
   'ageMs': (string);
+  /**
+   * Whom it is charged to.
+   */
+  'tenant': (string);
+  /**
+   * How often it did not bring by the deadline what another tenant's guarantee needed.
+   */
+  'overdueCount': (number);
+  /**
+   * It has not brought it yet: its grants are met after all others'.
+   */
+  'servedLast': (boolean);
 }
