@@ -18,7 +18,7 @@ SERVICE_SOCKET: Final = "kvspan.sock"
 EXTENT_SOCKET: Final = "extents.sock"
 #: Extents in one Adopt message: 144 KiB, well within what a daemon takes.
 _ADOPT_EXTENTS_MAX: Final = 16_384
-_NO_ROOM: Final = frozenset({"QUOTA_EXHAUSTED", "POOL_EXHAUSTED"})
+_NO_ROOM: Final = frozenset({"QUOTA_EXHAUSTED", "TENANT_LIMIT", "POOL_EXHAUSTED"})
 _NO_PLACE: Final = frozenset({"ADDRESS_PLAN_EXHAUSTED", "CACHE_LIMIT"})
 
 

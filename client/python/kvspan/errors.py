@@ -16,6 +16,7 @@ RETRYABLE: Final = frozenset(
         "GRANT_LIMIT",
         "POOL_EXHAUSTED",
         "QUOTA_EXHAUSTED",
+        "TENANT_LIMIT",
         "DEVICE_EXHAUSTED",
         "DEADLINE_EXCEEDED",
         "SLOTS_EXHAUSTED",
@@ -28,6 +29,8 @@ RETRYABLE: Final = frozenset(
 CODES: Final = RETRYABLE | {
     "INVALID_ARGUMENT",
     "SESSION_UNKNOWN",
+    "TENANT_UNKNOWN",
+    "REVISION_STALE",
     "STREAM_EXISTS",
     "CACHE_UNKNOWN",
     "CACHE_LIMIT",
@@ -99,7 +102,7 @@ class InvalidArgument(KvspanError, ValueError):
 
 
 class OutOfMemory(KvspanError, MemoryError):
-    """POOL_EXHAUSTED, QUOTA_EXHAUSTED, DEVICE_EXHAUSTED: asked, free, limit and who holds the rest."""
+    """POOL_, QUOTA_, DEVICE_EXHAUSTED, TENANT_LIMIT: asked, free, limit and holders of the rest."""
 
 
 class SlotsExhausted(KvspanError):
@@ -123,7 +126,7 @@ class DeadlineExceeded(KvspanError, TimeoutError):
 
 
 class PermissionDenied(KvspanError, PermissionError):
-    """PERMISSION_DENIED: another user's daemon, most likely."""
+    """PERMISSION_DENIED: another user's daemon, most likely. TENANT_UNKNOWN: this user has none."""
 
 
 _classes: Final[dict[str, type[KvspanError]]] = {
@@ -131,6 +134,7 @@ _classes: Final[dict[str, type[KvspanError]]] = {
     "SLOT_UNKNOWN": InvalidArgument,
     "POOL_EXHAUSTED": OutOfMemory,
     "QUOTA_EXHAUSTED": OutOfMemory,
+    "TENANT_LIMIT": OutOfMemory,
     "DEVICE_EXHAUSTED": OutOfMemory,
     "SLOTS_EXHAUSTED": SlotsExhausted,
     "SLOT_FREED": SlotFreed,
@@ -139,6 +143,7 @@ _classes: Final[dict[str, type[KvspanError]]] = {
     "DRAINING": DaemonUnavailable,
     "DEADLINE_EXCEEDED": DeadlineExceeded,
     "PERMISSION_DENIED": PermissionDenied,
+    "TENANT_UNKNOWN": PermissionDenied,
 }
 
 

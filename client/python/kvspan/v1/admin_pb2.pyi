@@ -60,7 +60,7 @@ class ListSessionsRequest(_message.Message):
     def __init__(self) -> None: ...
 
 class SessionInfo(_message.Message):
-    __slots__ = ("session_id", "pid", "uid", "gid", "name", "state", "held_bytes", "limit_bytes", "extent_count", "cache_count", "waiting_grant_count", "age_ms")
+    __slots__ = ("session_id", "pid", "uid", "gid", "name", "state", "held_bytes", "limit_bytes", "extent_count", "cache_count", "waiting_grant_count", "age_ms", "tenant", "overdue_count", "served_last")
     SESSION_ID_FIELD_NUMBER: _ClassVar[int]
     PID_FIELD_NUMBER: _ClassVar[int]
     UID_FIELD_NUMBER: _ClassVar[int]
@@ -73,6 +73,9 @@ class SessionInfo(_message.Message):
     CACHE_COUNT_FIELD_NUMBER: _ClassVar[int]
     WAITING_GRANT_COUNT_FIELD_NUMBER: _ClassVar[int]
     AGE_MS_FIELD_NUMBER: _ClassVar[int]
+    TENANT_FIELD_NUMBER: _ClassVar[int]
+    OVERDUE_COUNT_FIELD_NUMBER: _ClassVar[int]
+    SERVED_LAST_FIELD_NUMBER: _ClassVar[int]
     session_id: int
     pid: int
     uid: int
@@ -85,13 +88,76 @@ class SessionInfo(_message.Message):
     cache_count: int
     waiting_grant_count: int
     age_ms: int
-    def __init__(self, session_id: _Optional[int] = ..., pid: _Optional[int] = ..., uid: _Optional[int] = ..., gid: _Optional[int] = ..., name: _Optional[str] = ..., state: _Optional[_Union[SessionState, str]] = ..., held_bytes: _Optional[int] = ..., limit_bytes: _Optional[int] = ..., extent_count: _Optional[int] = ..., cache_count: _Optional[int] = ..., waiting_grant_count: _Optional[int] = ..., age_ms: _Optional[int] = ...) -> None: ...
+    tenant: str
+    overdue_count: int
+    served_last: bool
+    def __init__(self, session_id: _Optional[int] = ..., pid: _Optional[int] = ..., uid: _Optional[int] = ..., gid: _Optional[int] = ..., name: _Optional[str] = ..., state: _Optional[_Union[SessionState, str]] = ..., held_bytes: _Optional[int] = ..., limit_bytes: _Optional[int] = ..., extent_count: _Optional[int] = ..., cache_count: _Optional[int] = ..., waiting_grant_count: _Optional[int] = ..., age_ms: _Optional[int] = ..., tenant: _Optional[str] = ..., overdue_count: _Optional[int] = ..., served_last: bool = ...) -> None: ...
 
 class ListSessionsResponse(_message.Message):
     __slots__ = ("sessions",)
     SESSIONS_FIELD_NUMBER: _ClassVar[int]
     sessions: _containers.RepeatedCompositeFieldContainer[SessionInfo]
     def __init__(self, sessions: _Optional[_Iterable[_Union[SessionInfo, _Mapping]]] = ...) -> None: ...
+
+class ListTenantsRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class TenantEntitlement(_message.Message):
+    __slots__ = ("guaranteed_bytes", "limit_bytes", "weight", "held")
+    GUARANTEED_BYTES_FIELD_NUMBER: _ClassVar[int]
+    LIMIT_BYTES_FIELD_NUMBER: _ClassVar[int]
+    WEIGHT_FIELD_NUMBER: _ClassVar[int]
+    HELD_FIELD_NUMBER: _ClassVar[int]
+    guaranteed_bytes: int
+    limit_bytes: int
+    weight: int
+    held: bool
+    def __init__(self, guaranteed_bytes: _Optional[int] = ..., limit_bytes: _Optional[int] = ..., weight: _Optional[int] = ..., held: bool = ...) -> None: ...
+
+class TenantInfo(_message.Message):
+    __slots__ = ("name", "entitlement", "held_bytes", "borrowed_bytes", "session_count", "waiting_grant_count", "overdue_count")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    ENTITLEMENT_FIELD_NUMBER: _ClassVar[int]
+    HELD_BYTES_FIELD_NUMBER: _ClassVar[int]
+    BORROWED_BYTES_FIELD_NUMBER: _ClassVar[int]
+    SESSION_COUNT_FIELD_NUMBER: _ClassVar[int]
+    WAITING_GRANT_COUNT_FIELD_NUMBER: _ClassVar[int]
+    OVERDUE_COUNT_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    entitlement: TenantEntitlement
+    held_bytes: int
+    borrowed_bytes: int
+    session_count: int
+    waiting_grant_count: int
+    overdue_count: int
+    def __init__(self, name: _Optional[str] = ..., entitlement: _Optional[_Union[TenantEntitlement, _Mapping]] = ..., held_bytes: _Optional[int] = ..., borrowed_bytes: _Optional[int] = ..., session_count: _Optional[int] = ..., waiting_grant_count: _Optional[int] = ..., overdue_count: _Optional[int] = ...) -> None: ...
+
+class ListTenantsResponse(_message.Message):
+    __slots__ = ("tenants", "revision")
+    TENANTS_FIELD_NUMBER: _ClassVar[int]
+    REVISION_FIELD_NUMBER: _ClassVar[int]
+    tenants: _containers.RepeatedCompositeFieldContainer[TenantInfo]
+    revision: int
+    def __init__(self, tenants: _Optional[_Iterable[_Union[TenantInfo, _Mapping]]] = ..., revision: _Optional[int] = ...) -> None: ...
+
+class SetTenantRequest(_message.Message):
+    __slots__ = ("name", "revision", "entitlement")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    REVISION_FIELD_NUMBER: _ClassVar[int]
+    ENTITLEMENT_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    revision: int
+    entitlement: TenantEntitlement
+    def __init__(self, name: _Optional[str] = ..., revision: _Optional[int] = ..., entitlement: _Optional[_Union[TenantEntitlement, _Mapping]] = ...) -> None: ...
+
+class SetTenantResponse(_message.Message):
+    __slots__ = ("tenant", "revision")
+    TENANT_FIELD_NUMBER: _ClassVar[int]
+    REVISION_FIELD_NUMBER: _ClassVar[int]
+    tenant: TenantInfo
+    revision: int
+    def __init__(self, tenant: _Optional[_Union[TenantInfo, _Mapping]] = ..., revision: _Optional[int] = ...) -> None: ...
 
 class ListCachesRequest(_message.Message):
     __slots__ = ("session_id",)
