@@ -66,8 +66,10 @@ export async function main(argv: string[]): Promise<number> {
     'Replays a request trace as a serving engine would, and checks every byte.',
     async args => (await load('demo'))(args),
   );
-  command('bench', 'Measures kvspan against the raw calls of the device.', async args =>
-    (await load('bench'))(args),
+  command(
+    'bench',
+    'Measures kvspan beside its alternatives, in one run on one machine.',
+    async args => (await load('bench'))(args),
   );
   command('selftest', "Holds this machine's devices to kvspan's contract.", spawnSelftest);
   try {

@@ -67,7 +67,7 @@ const tenantSchema = z.strictObject({
 export type TenantConfig = z.output<typeof tenantSchema>;
 
 export const configSchema = z.strictObject({
-  socketDirectory: text.describe('directory of the two sockets; made if it is not there'),
+  socketDirectory: text.describe('directory of the sockets; made if it is not there'),
   socketGroup: optionalText.describe(
     'group (name or number) that may connect, besides the own user',
   ),
