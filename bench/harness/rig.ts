@@ -36,10 +36,18 @@ export const UNMARKED = { lowWaterBytes: 0n, highWaterBytes: 0n } as const;
  * is all in use for none.
  */
 export function findSite(options: BenchOptions): Site {
-  const { cudaLibrary: library } = options;
-  const backend = options.backend === 'auto' ? backendHere(library) : options.backend;
-  const deviceOptions = { backend, ordinal: ordinalOf(backend), library };
-  return { options, backend, device: describe(deviceOptions), deviceOptions };
+  const site = (backend: 'host' | 'cuda'): Site => {
+    const deviceOptions = { backend, ordinal: ordinalOf(backend), library: options.cudaLibrary };
+    return { options, backend, device: describe(deviceOptions), deviceOptions };
+  };
+  if (options.backend !== 'auto') return site(options.backend);
+  try {
+    const gpu = site('cuda');
+    if (gpu.device.freeBytes >= gpu.device.granularityBytes) return gpu;
+  } catch {
+    // No GPU that could be used.
+  }
+  return site('host');
 }
 
 /** The private daemon reads the same variable. */
@@ -52,15 +60,6 @@ function describe(options: DeviceOptions): DeviceDescription {
     return device.describe();
   } finally {
     device.close();
-  }
-}
-
-function backendHere(library: string | null): 'host' | 'cuda' {
-  try {
-    const device = describe({ backend: 'cuda', ordinal: ordinalOf('cuda'), library });
-    return device.freeBytes >= device.granularityBytes ? 'cuda' : 'host';
-  } catch {
-    return 'host';
   }
 }
 
