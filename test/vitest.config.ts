@@ -8,8 +8,8 @@ export default defineConfig({
     pool: 'forks',
     // Two at a time, whatever the machine: latency-bound tests share the cores with their children.
     maxWorkers: 2,
-    testTimeout: 30_000,
-    hookTimeout: 60_000,
+    testTimeout: 120_000,
+    hookTimeout: 120_000,
     sequence: { shuffle: false },
   },
 });

@@ -8,7 +8,7 @@ import { createProgress } from '../../bench/harness/progress.js';
 import { main } from '../../bench/main.js';
 import type { BenchResult } from '../../bench/report/results.js';
 
-const RUN_MS = 60_000;
+const RUN_MS = 240_000;
 
 let directory: string;
 

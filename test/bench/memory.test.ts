@@ -140,7 +140,7 @@ it('per-layer pages come in every lane at once: 8 pages for a first token here',
 });
 
 it('all managers agree on what is live, and none has less than that', {
-  timeout: 60_000,
+  timeout: 240_000,
 }, async () => {
   const managers: MemoryManager[] = [];
   for (const [, open] of openers) managers.push(await open());

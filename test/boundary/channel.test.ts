@@ -31,7 +31,7 @@ describe('the channel', () => {
       event => event.kind === 'hello' && event.peer.name === 'again',
     );
     const connection = again.kind === 'hello' ? again.peer.connection : 0;
-    expect(await server.grant(connection, 8n, ...pages(250, 1000), 2000)).toEqual({
+    expect(await server.grant(connection, 8n, ...pages(250, 1000), 20_000)).toEqual({
       importedCount: 250,
       failure: null,
     });
@@ -47,7 +47,7 @@ describe('the channel', () => {
       path,
       mode: 0o600,
       connectionsMax: 8,
-      helloTimeoutMs: 1000,
+      helloTimeoutMs: 20_000,
     };
     const server = native.listen(options, event => {
       if (event.kind === 'hello')

@@ -111,7 +111,7 @@ describe('closed objects', () => {
       helloTimeoutMs: 100,
     };
     expect(await failure(() => native.listen(options, () => {}))).toMatchObject({ code: 'CLOSED' });
-    expect(await world.server.grant(world.connection, 2n, ...pages(3, 500), 2000)).toEqual({
+    expect(await world.server.grant(world.connection, 2n, ...pages(3, 500), 20_000)).toEqual({
       importedCount: 3,
       failure: null,
     });

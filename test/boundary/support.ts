@@ -116,7 +116,7 @@ export async function openWorld(pageCount = 64): Promise<World> {
   const sessionLog = new Log<NativeSessionEvent>();
   const device = native.openDevice(hostDevice);
   const server = native.listen(
-    { device, path, mode: 0o600, connectionsMax: 8, helloTimeoutMs: 2000 },
+    { device, path, mode: 0o600, connectionsMax: 8, helloTimeoutMs: 20_000 },
     event => {
       if (event.kind === 'hello')
         server.welcome(event.peer.connection, 7n, new Uint8Array(32).fill(9), '/service');
@@ -127,10 +127,10 @@ export async function openWorld(pageCount = 64): Promise<World> {
     { device: hostDevice, lowWaterBytes: 0n, highWaterBytes: 0n },
     sessionLog.add,
   );
-  await session.connect(path, 'boundary', 2000);
+  await session.connect(path, 'boundary', 20_000);
   const hello = await serverLog.until(event => event.kind === 'hello');
   const connection = hello.kind === 'hello' ? hello.peer.connection : 0;
-  await server.grant(connection, 1n, ...pages(pageCount), 2000);
+  await server.grant(connection, 1n, ...pages(pageCount), 20_000);
   const cache = session.createCache(plan, cacheOptions);
   const close = async (): Promise<void> => {
     await session.close();
@@ -154,7 +154,7 @@ export interface Child {
 }
 
 /** Longer than any child needs: one that hangs is killed, and its `signal` tells. */
-const CHILD_MS_MAX = 20_000;
+const CHILD_MS_MAX = 100_000;
 
 /** Runs children/`name`.mjs, which loads the binary by the path in KVSPAN_ADDON. */
 export function runChild(

@@ -194,7 +194,8 @@ describe('step', () => {
       outcome: 'short',
       shortSlots: [slot],
     });
-    expect(performance.now() - start).toBeLessThan(100);
+    // At once, not after the session's own wait, which is 5 s here.
+    expect(performance.now() - start).toBeLessThan(4_000);
     expect([cache.length(slot), cache.length(neighbour)]).toEqual([TOKENS_PER_PAGE, 20]);
     // The neighbour goes on, and the short slot is not asked about again.
     expect((await cache.step(new Map([[neighbour, 21]]))).outcome).toBe('nothing');

@@ -41,7 +41,7 @@ async function atBaseline(): Promise<boolean> {
 }
 
 describe('a client killed by SIGKILL', () => {
-  it(`leaves nothing behind, ${KILLS} times at random moments`, { timeout: 180_000 }, async () => {
+  it(`leaves nothing behind, ${KILLS} times at random moments`, { timeout: 400_000 }, async () => {
     for (let count = 0; count < WARM_UP_KILLS; count++) await killOne(50);
     await until('the books are empty', atBaseline);
     const fds = daemon.openFds();

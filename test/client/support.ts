@@ -22,7 +22,7 @@ export const TOKEN_BYTES = 8192;
 export const TOKENS_PER_PAGE = Number(PAGE) / TOKEN_BYTES;
 
 /** Nothing is asked for ahead of need, so that tests can count. */
-export const QUIET: ConnectOptions = { lowWaterBytes: 0n, highWaterBytes: 0n, grantWaitMs: 300 };
+export const QUIET: ConnectOptions = { lowWaterBytes: 0n, highWaterBytes: 0n, grantWaitMs: 5_000 };
 
 export function connectTo(directory: string, options: ConnectOptions = {}): Promise<Session> {
   return connect({ socketDirectory: directory, ...QUIET, ...options });

@@ -65,7 +65,7 @@ export function call<Client extends object, Name extends keyof Client>(
   method: Name,
   request: UnaryOf<Client[Name]>['request'],
   metadata = new Metadata(),
-  timeoutMs = 20_000,
+  timeoutMs = 60_000,
 ): Promise<UnaryOf<Client[Name]>['response']> {
   return new Promise((resolve, reject) => {
     const full = client[method] as unknown as FullUnary;
@@ -148,7 +148,7 @@ export class TestStream {
   /** The next message that fits, leaving the others. */
   async next(
     fits: (message: ExchangeResponse__Output) => boolean = () => true,
-    timeoutMs = 10_000,
+    timeoutMs = 60_000,
   ): Promise<ExchangeResponse__Output> {
     const deadline = Date.now() + timeoutMs;
     for (;;) {
@@ -159,7 +159,7 @@ export class TestStream {
     }
   }
 
-  async end(timeoutMs = 10_000): Promise<KvspanError | 'ok'> {
+  async end(timeoutMs = 60_000): Promise<KvspanError | 'ok'> {
     const deadline = Date.now() + timeoutMs;
     while (this.ended === null) await this.wait(deadline - Date.now());
     return this.ended;

@@ -122,7 +122,7 @@ test(`${MESSAGES} malformed messages to every unary call`, async () => {
         raw,
         malformed(next),
         withToken(token),
-        { deadline: Date.now() + 20_000 },
+        { deadline: Date.now() + 60_000 },
         (error: ServiceError | null) => {
           outcomes.set(error?.code ?? 0, (outcomes.get(error?.code ?? 0) ?? 0) + 1);
           resolve();

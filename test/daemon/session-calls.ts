@@ -31,7 +31,7 @@ export function openSession(daemon: ScriptedDaemon) {
 
 /** Polls until it holds: what is waited for happens in another turn of the loop. */
 export async function until(holds: () => boolean | Promise<boolean>): Promise<void> {
-  const deadline = Date.now() + 20_000;
+  const deadline = Date.now() + 60_000;
   while (!(await holds())) {
     if (Date.now() > deadline) throw new Error('did not come true in time');
     await new Promise(resolve => setTimeout(resolve, 5));

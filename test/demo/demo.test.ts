@@ -9,7 +9,7 @@ import { main } from '../../bench/demo/main.js';
 import type { DemoReport } from '../../bench/demo/report.js';
 import { drawTrace } from '../../bench/trace/synthetic.js';
 
-const RUN_MS = 60_000;
+const RUN_MS = 240_000;
 
 let directory: string;
 

@@ -13,7 +13,7 @@ import { engineCache } from '../../bench/demo/rows.js';
 import { lengthOf } from '../../bench/demo/scheduler.js';
 
 const tiny = presets['tiny'] as DemoGeometry;
-const START_MS = 30_000;
+const START_MS = 240_000;
 const requests = [40, 70, 10].map(promptTokens => ({
   arrivalMs: 0,
   promptTokens,

@@ -43,6 +43,7 @@ KV_TEST("channel: descriptors that the file table has no room for are a short an
     Holder holder(std::make_shared<Thrifty>(openHost()), path);
     const std::size_t fdsBefore = openFds() - 1;  // less the one that counted
     limitFiles(fdsBefore + 20);
+    Child::ready();
     const auto granted = holder.awaitGranted();
     const bool cut = !granted.failure.empty() && granted.imported == holder.extents().size();
     return cut && openFds() - 1 == fdsBefore ? static_cast<int>(granted.imported) : 200;
@@ -51,7 +52,7 @@ KV_TEST("channel: descriptors that the file table has no room for are a short an
   Daemon daemon(device);
   child.start(daemon.path());
   const ConnectionId id = daemon.connection();
-  std::this_thread::sleep_for(std::chrono::milliseconds(200));
+  child.awaitReady();
   const auto outcome = daemon.grantNow(id, 1, 100);
   KV_CHECK(outcome.failed);
   KV_CHECK_EQ(outcome.failureCode, "DEVICE_FAILED");
@@ -68,11 +69,13 @@ KV_TEST("channel: a client whose file table is full answers short and leaks noth
     Holder holder(device, path);
     const std::size_t fdsBefore = openFds();
     limitFiles(fdsBefore + 20);
+    Child::ready();
     const auto granted = holder.awaitGranted();
     if (granted.failure.empty() || granted.imported >= 100) return 1;
     if (granted.imported != holder.extents().size()) return 2;
     holder.releaseAll();
     if (openFds() != fdsBefore) return 3;
+    Child::ready();
     // With room again the same connection works.
     const auto second = holder.awaitGranted(2);
     return second.imported == 2 && second.failure.empty() ? 0 : 4;
@@ -82,12 +85,12 @@ KV_TEST("channel: a client whose file table is full answers short and leaks noth
   child.start(daemon.path());
   const ConnectionId id = daemon.connection();
   // The child lowers its limit once it is connected.
-  std::this_thread::sleep_for(std::chrono::milliseconds(200));
+  child.awaitReady();
   const auto outcome = daemon.grantNow(id, 1, 100);
   KV_CHECK(outcome.failed);
   KV_CHECK_EQ(outcome.failureCode, "DEVICE_FAILED");
   KV_CHECK(outcome.importedCount < 100);
-  std::this_thread::sleep_for(std::chrono::milliseconds(100));
+  child.awaitReady();
   KV_CHECK_EQ(daemon.grantNow(id, 2, 2).importedCount, 2U);
   KV_CHECK_EQ(child.wait(), 0);
   daemon.awaitExited(id);
@@ -198,7 +201,7 @@ KV_TEST("channel: a user's limit on descriptors in flight delays a grant, or fai
     while (sent < 100 && sendMessage(sending.get(), {{"x", 1}}, few) == SendStatus::Sent) ++sent;
     if (sent >= 100) return 78;
     std::thread later([&] {
-      std::this_thread::sleep_for(std::chrono::milliseconds(150));
+      std::this_thread::sleep_for(std::chrono::milliseconds(500));
       char byte;
       for (int i = 0; i < sent; ++i) receiveMessage(receiving.get(), &byte, 1, TakeFds::Yes);
     });

@@ -1,6 +1,7 @@
 #include "channel_support.hpp"
 
 #include <dirent.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
@@ -105,6 +106,18 @@ ConnectionId Daemon::connection(std::size_t count) {
   eventually("a hello", [&] { return hellos() >= count; });
   const std::lock_guard lock(mutex_);
   return newest_;
+}
+
+ConnectionId Daemon::connectionOf(pid_t pid) {
+  ConnectionId found = 0;
+  eventually("its hello", [&] {
+    const std::lock_guard lock(mutex_);
+    for (const auto& [id, seen] : seen_) {
+      if (seen.peer.pid == pid) found = id;
+    }
+    return found != 0;
+  });
+  return found;
 }
 
 Daemon::Seen Daemon::seen(ConnectionId id) {
@@ -255,14 +268,21 @@ void RawPeer::awaitHangUp() {
   throw Failure("the server did not hang up");
 }
 
+int Child::readyFd_ = -1;
+
 Child::Child(const std::function<int(const std::string&)>& body) {
   int ends[2];
-  if (::pipe(ends) != 0) throw Failure("pipe failed");
+  int told[2];
+  if (::pipe(ends) != 0 || ::pipe2(told, O_CLOEXEC) != 0) throw Failure("pipe failed");
   UniqueFd reading(ends[0]);
+  UniqueFd telling(told[1]);
   pipe_.reset(ends[1]);
+  heard_.reset(told[0]);
   pid_ = ::fork();
   if (pid_ != 0) return;
   pipe_.reset();
+  heard_.reset();
+  readyFd_ = telling.get();
   char path[128] = {};
   int status = 99;
   if (::read(reading.get(), path, sizeof path - 1) > 0) {
@@ -288,6 +308,15 @@ void Child::start(const std::string& path) {
   if (::write(pipe_.get(), path.data(), path.size()) < 0) throw Failure("write failed");
 }
 
+void Child::ready() {
+  if (::write(readyFd_, "r", 1) != 1) throw Failure("the parent has gone");
+}
+
+void Child::awaitReady() {
+  char byte;
+  if (::read(heard_.get(), &byte, 1) != 1) throw Failure("the child ended before it was ready");
+}
+
 void Child::kill() { ::kill(pid_, SIGKILL); }
 
 int Child::wait() {
@@ -295,6 +324,7 @@ int Child::wait() {
   while (::waitpid(pid_, &status, 0) < 0 && errno == EINTR) {
   }
   pipe_.reset();
+  heard_.reset();
   pid_ = -1;
   return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }

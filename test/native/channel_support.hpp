@@ -77,6 +77,8 @@ class Daemon {
   ChannelServer& server() { return *server_; }
   // The newest connection that said hello, once there are `count`.
   ConnectionId connection(std::size_t count = 1);
+  // That of a process, once it has said hello.
+  ConnectionId connectionOf(pid_t pid);
   Seen seen(ConnectionId id);
   std::size_t hellos();
   void awaitClosed(ConnectionId id);
@@ -158,14 +160,19 @@ class Child {
   Child(const Child&) = delete;
   Child& operator=(const Child&) = delete;
   void start(const std::string& path);
+  // For `body`: tells the parent that it has come this far; each call is one awaitReady().
+  static void ready();
+  void awaitReady();
   pid_t pid() const { return pid_; }
   void kill();
   // Reaps it. Its exit status, or 128 + the signal that ended it.
   int wait();
 
  private:
+  static int readyFd_;
   pid_t pid_ = -1;
   UniqueFd pipe_;
+  UniqueFd heard_;
 };
 
 }  // namespace kvspan::test

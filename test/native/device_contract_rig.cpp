@@ -12,7 +12,7 @@
 namespace kvspan::contract {
 namespace {
 
-constexpr auto kFenceWait = std::chrono::seconds(5);
+constexpr auto kFenceWait = std::chrono::seconds(60);
 constexpr auto kFencePoll = std::chrono::microseconds(200);
 constexpr const char* kStandInName = "stand-in";
 

@@ -9,7 +9,7 @@ import { expect, it } from 'vitest';
 
 const root = new URL('../..', import.meta.url).pathname;
 const SKIPPED = 77;
-const CASE_TIMEOUT_MS = 120_000;
+const CASE_TIMEOUT_MS = 240_000;
 
 /** Where each kind of build lies; `npm test` makes them. */
 const builds = {

@@ -88,7 +88,7 @@ KV_TEST("mapper: after a refusal it waits as told, and meanwhile takes from idle
   KV_CHECK(eventually([&] { return engine.cache->mappedTokens(live) >= 64; }));
   const auto before = std::chrono::steady_clock::now();
   KV_CHECK(eventually([&] { return rig.needs().size() == 2; }));
-  KV_CHECK(std::chrono::steady_clock::now() - before < std::chrono::seconds(1));
+  KV_CHECK(std::chrono::steady_clock::now() - before < std::chrono::seconds(30));
   rig.checkBooks();
 }
 

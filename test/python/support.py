@@ -31,10 +31,10 @@ SMALL: dict[str, Any] = dict(
 )
 TOKENS_PER_PAGE = 128
 #: Nothing is asked for ahead of need, so that tests can count.
-QUIET: dict[str, Any] = dict(low_water_bytes=0, high_water_bytes=0, grant_wait=0.3)
+QUIET: dict[str, Any] = dict(low_water_bytes=0, high_water_bytes=0, grant_wait=5)
 
 
-def until(what: str, look: Callable[[], bool], limit: float = 10.0) -> None:
+def until(what: str, look: Callable[[], bool], limit: float = 30.0) -> None:
     """Waits for what another process or thread will do, by looking."""
     end = time.monotonic() + limit
     failure: Exception | None = None
@@ -87,7 +87,7 @@ class Daemon:
         if self._process.poll() is None:
             self.signal(signal.SIGCONT)
             self._process.terminate()
-            self._process.wait(30)
+            self._process.wait(120)
         shutil.rmtree(self.directory, ignore_errors=True)
 
     def open_fds(self) -> int:
@@ -101,7 +101,7 @@ class Daemon:
                 request_serializer=lambda message: message.SerializeToString(),
                 response_deserializer=answer.FromString,
             )
-            return call(request, timeout=5)
+            return call(request, timeout=60)
 
     def pool(self) -> admin.GetPoolResponse:
         return self._ask("GetPool", admin.GetPoolRequest(), admin.GetPoolResponse)
@@ -114,6 +114,10 @@ class Daemon:
         """Nothing of anybody is left."""
         pool = self.pool()
         return not (pool.used_bytes or pool.extent_count or pool.session_count or pool.cache_count)
+
+    def until_empty(self) -> None:
+        """The daemon learns of some ends only from the kernel, a moment later."""
+        until("nothing of anybody is left", self.empty)
 
     def connect(self, **options: Any) -> kvspan.Session:
         return kvspan.connect(self.directory, **{**QUIET, **options})
@@ -154,7 +158,7 @@ class Child:
         """Its exit status; negative: the signal."""
         if number is not None and self.process.poll() is None:
             self.process.send_signal(number)
-        status = self.process.wait(30)
+        status = self.process.wait(120)
         for pipe in (self.process.stdin, self.process.stdout):
             if pipe is not None:
                 pipe.close()

@@ -137,7 +137,8 @@ def test_a_frozen_daemon_is_waited_for_no_longer_than_asked(
         cache.allocate(500, wait=0.2)
     result = cache.step({slot: 2000}, wait=0.2)
     assert result.short_slots == (slot,)
-    assert time.monotonic() - before < 5
+    # Twice 0.2 s, not twice the 5 s of the session.
+    assert time.monotonic() - before < 8
     daemon.signal(signal.SIGCONT)
     assert cache.step({slot: 2000}, wait=10).short_slots == ()
     assert session.state == "connected"
@@ -150,7 +151,7 @@ def test_a_session_closes_though_its_daemon_is_dead_or_frozen(daemon: Daemon) ->
         daemon.signal(number)
         before = time.monotonic()
         session.close()
-        assert time.monotonic() - before < 15
+        assert time.monotonic() - before < 60
         daemon.signal(signal.SIGCONT)
 
 

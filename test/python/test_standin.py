@@ -46,14 +46,14 @@ def test_another_gpu_under_the_same_number_is_refused(
     with pytest.raises(KvspanError, match="CUDA_VISIBLE_DEVICES") as caught:
         gpu.connect(cuda_library=str(LIBRARY))
     assert caught.value.code == "DEVICE_UNAVAILABLE"
-    assert gpu.empty()
+    gpu.until_empty()
 
 
 def test_no_driver_is_device_unavailable(gpu: Daemon) -> None:
     with pytest.raises(KvspanError) as caught:
         gpu.connect(cuda_library="/nowhere/libcuda.so.1")
     assert caught.value.code == "DEVICE_UNAVAILABLE"
-    assert gpu.empty()
+    gpu.until_empty()
 
 
 def test_rows_travel_through_the_driver(cache: kvspan.Cache) -> None:

@@ -50,7 +50,7 @@ describe('a device with too little memory', () => {
   });
 
   it('refuses with DEVICE_EXHAUSTED, keeps the books right, and grants again later', {
-    timeout: 60_000,
+    timeout: 240_000,
   }, async () => {
     const { directory } = await crowdedDaemon();
     const admin = new Admin(directory);

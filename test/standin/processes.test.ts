@@ -45,7 +45,7 @@ async function killOne(): Promise<void> {
 }
 
 describe('a client on the cuda backend', () => {
-  it(`leaves nothing behind when it is killed, ${KILLS} times`, { timeout: 60_000 }, async () => {
+  it(`leaves nothing behind when it is killed, ${KILLS} times`, { timeout: 240_000 }, async () => {
     await killOne();
     await until('the books are empty', atBaseline);
     const fds = daemon.openFds();

@@ -11,7 +11,7 @@ import { library, useStandIn } from './support.js';
 
 useStandIn();
 
-const RUN_MS = 90_000;
+const RUN_MS = 240_000;
 let directory: string;
 
 beforeAll(async () => {

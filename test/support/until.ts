@@ -7,7 +7,7 @@ const LOOK_EVERY_MS = 10;
 export async function until(
   what: string,
   look: () => boolean | Promise<boolean>,
-  limitMs = 5_000,
+  limitMs = 30_000,
 ): Promise<void> {
   const end = performance.now() + limitMs;
   let failure: unknown;
