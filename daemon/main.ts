@@ -30,7 +30,7 @@ import {
 
 export { optionList, type OptionHelp } from './config/schema.js';
 export type { Overrides } from './config/load.js';
-export { showBytes } from './config/size.js';
+export { showBytes } from '../proto/size.js';
 export { ExitCode, StartupError, type ExitReason } from './exit-codes.js';
 export { runUntilSignal } from './run-until-signal.js';
 

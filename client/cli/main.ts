@@ -7,8 +7,9 @@
  */
 import { realpathSync } from 'node:fs';
 import { pathToFileURL } from 'node:url';
-import { Command } from 'commander';
+import { Command, CommanderError } from 'commander';
 import { version } from '../../proto/version.js';
+import { addOperatorCommands } from './operator/commands.js';
 import { spawnSelftest } from './selftest.js';
 import { start } from './start.js';
 
@@ -19,6 +20,9 @@ export interface EntryHooks {
   /** Called by `serve` once clients can connect. */
   readonly ready?: (socketDirectory: string) => void;
 }
+
+/** As of all commands here, and of the daemon for its configuration. */
+const USAGE_EXIT_CODE = 2;
 
 const entries = {
   serve: '../../daemon/command.js',
@@ -72,11 +76,14 @@ export async function main(argv: string[]): Promise<number> {
     async args => (await load('bench'))(args),
   );
   command('selftest', "Holds this machine's devices to kvspan's contract.", spawnSelftest);
+  addOperatorCommands(program, ended => {
+    code = ended;
+  });
   try {
     await program.parseAsync(argv, { from: 'user' });
   } catch (error) {
-    if (error instanceof Error && 'exitCode' in error && typeof error.exitCode === 'number')
-      return error.exitCode;
+    // Commander has printed why; help and version end with 0.
+    if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : USAGE_EXIT_CODE;
     throw error;
   }
   return code;

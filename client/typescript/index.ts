@@ -11,6 +11,15 @@
  *   await session.close();
  */
 export { type ErrorCode, type Holder, KvspanError } from '../../proto/errors.js';
+export { AdminClient, type AdminOptions } from './admin/client.js';
+export type {
+  CacheView,
+  Entitlement,
+  PoolView,
+  SessionView,
+  TenantList,
+  TenantView,
+} from './admin/views.js';
 export { connect, CONNECT_TIMEOUT_MS_DEFAULT, GRANT_WAIT_MS_DEFAULT } from './connect.js';
 export type { Listener, SessionEvent, SessionEvents } from './events.js';
 export { type CachePlan, type Dtype, dtypeBytes, type Geometry, type Layout } from './geometry.js';

@@ -3,7 +3,7 @@
  * line, the environment's names and the file's keys are all derived from it.
  */
 import { z } from 'zod';
-import { parseSize, SIZE_FORMS, type Size } from './size.js';
+import { parseSize, SIZE_FORMS, type Size } from '../../proto/size.js';
 
 const INT32_MAX = 2 ** 31 - 1;
 const KIB = 2 ** 10;

@@ -5,7 +5,7 @@ import { TenantTable } from '../core/tenants.js';
 import { PAGE_BYTES, bytes, type Bytes, type TenantSpec } from '../core/types.js';
 import { StartupError } from '../exit-codes.js';
 import type { TenantConfig } from './schema.js';
-import { resolveSize, type Size } from './size.js';
+import { resolveSize, type Size } from '../../proto/size.js';
 
 const ID_MAX = 2 ** 32 - 2;
 

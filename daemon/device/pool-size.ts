@@ -1,6 +1,6 @@
 /** How much of a device the daemon serves. */
 import { readFileSync } from 'node:fs';
-import { resolveSize, showBytes, type Size } from '../config/size.js';
+import { resolveSize, showBytes, type Size } from '../../proto/size.js';
 import { PAGE_BYTES, bytes, type Bytes } from '../core/types.js';
 import { StartupError } from '../exit-codes.js';
 import type { DeviceDescription } from '../ports/device.js';

@@ -9,7 +9,7 @@ import {
   optionList,
   type ConfigKey,
 } from '../../daemon/config/schema.js';
-import { parseSize, resolveSize, showBytes } from '../../daemon/config/size.js';
+import { parseSize, resolveSize, showBytes } from '../../proto/size.js';
 import { poolSize, sessionLimit } from '../../daemon/device/pool-size.js';
 import { StartupError } from '../../daemon/exit-codes.js';
 import type { DeviceDescription } from '../../daemon/ports/device.js';
