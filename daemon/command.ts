@@ -89,6 +89,7 @@ function banner(info: DaemonInfo): string {
     ['pool', `${showBytes(limits.poolBytes)}, in extents of 2 MiB .. 1 GiB`],
     ['gRPC', `unix:${sockets.service}`],
     ['extents', sockets.extents],
+    ['changes', `${sockets.admin}: this user alone`],
     [
       'a session',
       `at most ${showBytes(limits.sessionLimitBytes)}, ${limits.cachesPerSessionMax} caches`,
@@ -98,10 +99,17 @@ function banner(info: DaemonInfo): string {
       'limits',
       `${limits.sessionsMax} sessions; grants wait up to ${limits.grantWaitMsMax / 1000} s`,
     ],
+    ...webLines(info),
     ['process', `pid ${info.pid}; stop with Ctrl-C`],
   ];
   const body = lines.map(([name, text]) => `  ${name.padEnd(10)} ${text}`).join('\n');
   return `\nkvspan ${info.version} serves\n\n${body}\n`;
+}
+
+function webLines({ web }: DaemonInfo): [string, string][] {
+  if (web === null) return [];
+  const metrics: [string, string] = ['metrics', `http://${web.address}/metrics`];
+  return web.pageUrl === null ? [metrics] : [metrics, ['live page', web.pageUrl]];
 }
 
 function tenantLines({ limits }: DaemonInfo): [string, string][] {

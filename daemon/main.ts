@@ -13,6 +13,7 @@ import { systemClock } from './ports/clock.js';
 import type { DeviceDescription } from './ports/device.js';
 import { systemRandom } from './ports/tokens.js';
 import { DaemonServices } from './service/daemon-services.js';
+import { Metrics } from './telemetry/metrics.js';
 import { createLogger, type Logger } from './telemetry/log.js';
 import {
   bindGrpcServer,
@@ -27,6 +28,7 @@ import {
   socketPaths,
   type SocketPaths,
 } from './transport/socket-directory.js';
+import { startWeb } from './web/start.js';
 
 export { optionList, type OptionHelp } from './config/schema.js';
 export type { Overrides } from './config/load.js';
@@ -47,6 +49,8 @@ export interface DaemonInfo {
   /** Why `auto` did not take the GPU; null if it did, or was not asked. */
   readonly fallbackReason: string | null;
   readonly sockets: SocketPaths;
+  /** Null: off. */
+  readonly web: { readonly address: string; readonly pageUrl: string | null } | null;
   readonly limits: Limits;
   readonly config: Config;
 }
@@ -121,15 +125,18 @@ async function start(config: Config, log: Logger, undo: Undo): Promise<RunningDa
 
   const server = createGrpcServer(config);
   const adminServer = createGrpcServer(config);
+  const ledger = createLedger(limits, { epoch: systemRandom.epoch() });
+  const metrics = new Metrics({ ledger, device: description, version });
   const services = new DaemonServices(
     {
-      ledger: createLedger(limits, { epoch: systemRandom.epoch() }),
+      ledger,
       config,
       limits,
       device: description,
       clock: systemClock,
       random: systemRandom,
       log,
+      observer: metrics,
       paths,
       version,
     },
@@ -145,6 +152,8 @@ async function start(config: Config, log: Logger, undo: Undo): Promise<RunningDa
   undo.add(() => unlinkIfThere(paths.admin));
   undo.add(() => adminServer.forceShutdown());
   await bindGrpcServer(adminServer, paths.admin, accessFor(null), core);
+  const web = await startWeb({ config, paths, ledger, device: description, metrics, log });
+  undo.add(() => web?.close());
   // Last: a session begins here, and finds everything else ready.
   const options = {
     path: paths.extents,
@@ -166,6 +175,7 @@ async function start(config: Config, log: Logger, undo: Undo): Promise<RunningDa
     device: description,
     fallbackReason,
     sockets: paths,
+    web,
     limits,
     config,
   };

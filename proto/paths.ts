@@ -5,6 +5,8 @@ export const SERVICE_SOCKET = 'kvspan.sock';
 export const EXTENT_SOCKET = 'extents.sock';
 /** The owner's alone, whoever else may connect to the others: here settings are changed. */
 export const ADMIN_SOCKET = 'admin.sock';
+/** The owner's alone too: one line, the address of the live page with its token. */
+export const PAGE_FILE = 'page.url';
 
 /**
  * The socket directory: `KVSPAN_SOCKET_DIR`, else `/run/kvspan` for root, else

@@ -50,6 +50,25 @@ const guarantee = z.union([
   size.transform((given): Size | null => given),
 ]);
 
+export const WEB_ADDRESS_DEFAULT = '127.0.0.1:9477';
+const WEB_ADDRESS_FORMS = 'host:port, [ipv6]:port or off';
+
+/** `off`: nothing listens. Port 0: any that is free. */
+const webAddress = z.string({ error: () => WEB_ADDRESS_FORMS }).transform((value, context) => {
+  if (value === 'off') return value;
+  const [, bracketed, plain, port] = /^(?:\[([^\]]+)\]|([^:]+)):([0-9]{1,5})$/.exec(value) ?? [];
+  const host = bracketed ?? plain;
+  if (host !== undefined && Number(port) <= 65_535) return { host, port: Number(port) };
+  context.addIssue({ code: 'custom', message: WEB_ADDRESS_FORMS });
+  return z.NEVER;
+});
+
+/** Text (a flag, the environment) and booleans (a file). */
+const flag = z.union(
+  [z.boolean(), z.enum(['true', 'false']).transform(value => value === 'true')],
+  { error: () => 'true, false' },
+);
+
 const someone = z.union([text, whole(0, 2 ** 32 - 2)], { error: () => 'a name or a number' });
 
 const tenantSchema = z.strictObject({
@@ -112,6 +131,14 @@ export const configSchema = z.strictObject({
   shutdownTimeoutMs: whole(0, INT32_MAX)
     .default(5_000)
     .describe('time that grants on their way have when the daemon stops'),
+  webAddress: webAddress
+    .nullable()
+    .default(null)
+    .describe(
+      'host:port of the metrics and the live page, or off; ' +
+        `default: ${WEB_ADDRESS_DEFAULT}, or any free port if that is taken`,
+    ),
+  page: flag.default(true).describe('whether there is a live page beside the metrics'),
   tenants: z
     .array(tenantSchema, { error: () => 'a list of [[tenants]] tables, in a file' })
     .default([])

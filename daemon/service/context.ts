@@ -4,6 +4,7 @@ import type { Ledger } from '../core/ledger.js';
 import type { Instant, Limits } from '../core/types.js';
 import type { Clock } from '../ports/clock.js';
 import type { DeviceDescription } from '../ports/device.js';
+import type { Observer } from '../ports/observer.js';
 import type { Random } from '../ports/tokens.js';
 import type { Logger } from '../telemetry/log.js';
 import type { EffectRunner } from './effects.js';
@@ -16,6 +17,7 @@ export interface ServiceContext {
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Logger;
+  readonly observer: Observer;
   readonly config: Config;
   readonly limits: Limits;
   readonly device: DeviceDescription;

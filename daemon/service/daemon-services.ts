@@ -7,6 +7,7 @@ import type { Ledger } from '../core/ledger.js';
 import type { Limits } from '../core/types.js';
 import type { Clock } from '../ports/clock.js';
 import type { ChannelEvent, DeviceDescription, ExtentChannel } from '../ports/device.js';
+import type { Observer } from '../ports/observer.js';
 import type { Random } from '../ports/tokens.js';
 import type { Logger } from '../telemetry/log.js';
 import type { SocketPaths } from '../transport/socket-directory.js';
@@ -26,6 +27,7 @@ export interface DaemonParts {
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Logger;
+  readonly observer: Observer;
   readonly paths: SocketPaths;
   readonly version: string;
 }
@@ -53,6 +55,7 @@ export class DaemonServices {
       clock,
       log,
       ackTimeoutMs: config.ackTimeoutMs,
+      observer: parts.observer,
       channel,
     });
     this.effects = effects;
@@ -77,7 +80,7 @@ export class DaemonServices {
     server.addService(memoryServiceDefinition(), memoryService(context));
     server.addService(adminServiceDefinition(), adminService(context, false));
     adminServer.addService(adminServiceDefinition(), adminService(context, true));
-    this.health = addStandardServices(server, { log, random });
+    this.health = addStandardServices(server, context);
   }
 
   /** The channel's events, from its first moment on. */

@@ -4,9 +4,10 @@
  */
 import { isErrorCode, KvspanError, type ErrorCode } from '../../proto/errors.js';
 import type { GrantRequest, Ledger } from '../core/ledger.js';
-import type { Effect, ExtentSpec, GrantId, SessionId } from '../core/types.js';
+import type { Effect, ExtentSpec, GrantId, Instant, SessionId } from '../core/types.js';
 import type { Clock, Timer } from '../ports/clock.js';
 import type { ExtentChannel, GrantOutcome } from '../ports/device.js';
+import type { Observer } from '../ports/observer.js';
 import type { Logger } from '../telemetry/log.js';
 import type { Session, Sessions } from './sessions.js';
 
@@ -32,6 +33,7 @@ export interface EffectPorts {
   readonly clock: Clock;
   readonly log: Logger;
   readonly ackTimeoutMs: number;
+  readonly observer: Observer;
   /** The channel is opened after this runner is made: its events need the runner. */
   channel(): ExtentChannel;
 }
@@ -51,13 +53,41 @@ export class EffectRunner {
 
   constructor(private readonly ports: EffectPorts) {}
 
-  /** Resolves when the extents are with the client; rejects with the refusal. */
+  /**
+   * Resolves when the extents are with the client; rejects with the refusal. Throws what the ledger
+   * refuses at once.
+   */
   acquire(session: Session, request: GrantRequest): Promise<GrantAnswer> {
-    const effects = this.ports.ledger.requestGrant(session.id, request, this.ports.clock.now());
+    const asked = this.ports.clock.now();
+    const effects = this.decide(session, request, asked);
     return new Promise((resolve, reject) => {
-      this.waiters.set(keyOf(session.id, request.grant), { resolve, reject });
+      this.waiters.set(keyOf(session.id, request.grant), this.observed(asked, { resolve, reject }));
       this.run(effects);
     });
+  }
+
+  /** What cannot be granted at all is refused before there is a promise of it. */
+  private decide(session: Session, request: GrantRequest, now: Instant): Effect[] {
+    try {
+      return this.ports.ledger.requestGrant(session.id, request, now);
+    } catch (error) {
+      if (error instanceof KvspanError) this.ports.observer.refused(error.code, 0);
+      throw error;
+    }
+  }
+
+  private observed(asked: Instant, waiter: Waiter): Waiter {
+    const { clock, observer } = this.ports;
+    return {
+      resolve: answer => {
+        observer.granted(answer.grantedBytes, clock.now() - asked);
+        waiter.resolve(answer);
+      },
+      reject: error => {
+        observer.refused(error.code, clock.now() - asked);
+        waiter.reject(error);
+      },
+    };
   }
 
   /** False: no such grant waits. True: whoever asked for it gets GRANT_CANCELLED. */
@@ -117,6 +147,8 @@ export class EffectRunner {
     const started = this.ports.clock.now();
     const outcome = await this.send(effect);
     const now = this.ports.clock.now();
+    if (outcome.importedCount > 0)
+      this.ports.observer.delivered(outcome.importedCount, now - started);
     const followUps = this.ports.ledger.grantSettled(
       effect.session,
       effect.grant,
@@ -206,11 +238,13 @@ export class EffectRunner {
       { reclaim: effect.reclaim, bytes: effect.wantedBytes, ms },
       'asked to give back',
     );
+    this.ports.observer.reclaimAsked(effect.wantedBytes);
     session.stream.reclaim(effect.reclaim, effect.wantedBytes, ms);
   }
 
   /** An operator should know who keeps others from what is theirs. */
   private overdue({ session, reclaim, wantedBytes, missingBytes }: OverdueEffect): void {
+    this.ports.observer.overdue(missingBytes);
     const log = this.ports.sessions.find(session)?.log ?? this.ports.log;
     log.warn(
       { reclaim, bytes: wantedBytes, missingBytes },

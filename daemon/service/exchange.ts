@@ -37,7 +37,7 @@ export class ExchangeStream implements EventSink {
     private readonly session: Session,
     private readonly context: ServiceContext,
   ) {
-    this.guard = { log: session.log, random: context.random };
+    this.guard = { ...context, log: session.log };
   }
 
   start(): void {

@@ -11,11 +11,13 @@ import {
 } from '@grpc/grpc-js';
 import { KvspanError } from '../../proto/errors.js';
 import { REFUSAL_METADATA_KEY, serialiseRefusal } from '../../proto/refusal.js';
+import type { Observer } from '../ports/observer.js';
 import type { Random } from '../ports/tokens.js';
 import type { Logger } from '../telemetry/log.js';
 
 export interface Guard {
   readonly log: Logger;
+  readonly observer: Observer;
   readonly random: Random;
 }
 
@@ -23,12 +25,17 @@ export interface Guard {
  * What the caller is told: a KvspanError is an answer; anything else is a fault of ours, told as an
  * incident whose id finds the line in the log.
  */
-export function refusalOf(error: unknown, method: string, { log, random }: Guard): KvspanError {
+export function refusalOf(
+  error: unknown,
+  method: string,
+  { log, observer, random }: Guard,
+): KvspanError {
   if (error instanceof KvspanError) {
     log.debug({ method, code: error.code, field: error.field }, error.message);
     return error;
   }
   const incident = random.incident();
+  observer.fault(method);
   log.error({ method, incident, err: error }, 'a request met a fault');
   return new KvspanError('INTERNAL', `internal error, incident ${incident}: see the daemon's log`, {
     cause: error,

@@ -12,7 +12,7 @@ import {
   type Stats,
 } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
-import { ADMIN_SOCKET, EXTENT_SOCKET, SERVICE_SOCKET } from '../../proto/paths.js';
+import { ADMIN_SOCKET, EXTENT_SOCKET, PAGE_FILE, SERVICE_SOCKET } from '../../proto/paths.js';
 import { StartupError } from '../exit-codes.js';
 
 /** sun_path is 108 bytes with its NUL. */
@@ -33,6 +33,8 @@ export interface SocketPaths {
   readonly extents: string;
   readonly admin: string;
   readonly lock: string;
+  /** A file with the live page's address, token and all: the owner's alone. */
+  readonly page: string;
 }
 
 const permission = (message: string, hint: string, cause?: unknown): StartupError =>
@@ -73,7 +75,14 @@ export function socketPaths(given: string): SocketPaths {
     );
   }
   const admin = join(directory, ADMIN_SOCKET);
-  return { directory, service, extents, admin, lock: join(directory, 'lock') };
+  return {
+    directory,
+    service,
+    extents,
+    admin,
+    lock: join(directory, 'lock'),
+    page: join(directory, PAGE_FILE),
+  };
 }
 
 function lookAt(path: string): Stats | null {

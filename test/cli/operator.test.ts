@@ -51,17 +51,18 @@ async function kvspan(...args: string[]): Promise<Ran> {
 /** Against this daemon; the flag stands where a user would put it. */
 const asked = (...args: string[]) => kvspan(...args, '--socket-directory', daemon.directory);
 
-const json = <T>({ out, err }: Ran): T => {
+function json({ out, err }: Ran): unknown {
   expect(err).toBe('');
-  return JSON.parse(out) as T;
-};
+  return JSON.parse(out);
+}
+const list = (ran: Ran) => json(ran) as Record<string, unknown>[];
 
 describe('status', () => {
   it('says what the admin service says', async () => {
     const admin = new AdminClient({ socketDirectory: daemon.directory });
     const pool = await admin.pool();
     admin.close();
-    const told = json<Record<string, unknown>>(await asked('status', '--json'));
+    const told = json(await asked('status', '--json')) as Record<string, unknown>;
     expect(told).toMatchObject({
       backend: 'host',
       poolBytes: 64 * 2 ** 20,
@@ -98,7 +99,7 @@ describe('sessions and caches', () => {
     expect(head).toMatch(/^ *SESSION +PID +USER +NAME +TENANT +HELD/);
     expect(row).toContain(`${session.id} `);
     expect(row).toMatch(new RegExp(` ${process.pid} +\\d+ +engine +chat +\\d+\\.\\d MiB`));
-    const [told] = json<Record<string, unknown>[]>(await asked('sessions', '--json'));
+    const [told] = list(await asked('sessions', '--json'));
     expect(told).toMatchObject({
       sessionId: Number(session.id),
       name: 'engine',
@@ -112,7 +113,7 @@ describe('sessions and caches', () => {
     expect(out).toContain('4 x 8 x 64 bf16');
     expect(out).toContain(`0x${cache.plan.baseAddress.toString(16)}`);
     const of = (id: string) => asked('caches', '--json', '--session', id);
-    expect(json<unknown[]>(await of(`${session.id}`))).toHaveLength(1);
+    expect(list(await of(`${session.id}`))).toHaveLength(1);
   });
 
   it('refuses a session that there is not, and an id that is none', async () => {
@@ -225,16 +226,14 @@ const emptyPool = {
 
 describe('doctor', () => {
   it('finds what there is, and no fault here', async () => {
-    const findings = json<{ check: string; state: string; found: string }[]>(
-      await asked('doctor', '--json'),
-    );
-    const found = Object.fromEntries(findings.map(one => [one.check, one]));
+    const findings = list(await asked('doctor', '--json'));
+    const found = Object.fromEntries(findings.map(one => [one['check'], one]));
     expect(found['addon']).toMatchObject({ state: 'ok' });
-    expect(found['host memory']?.found).toMatch(
+    expect(found['host memory']?.['found']).toMatch(
       /^2 MiB created .* imported .* mapped .* released$/,
     );
     expect(found['daemon']).toMatchObject({ state: 'ok' });
-    expect(found['socket directory']?.found).toContain('mode 700');
+    expect(found['socket directory']?.['found']).toContain('mode 700');
   });
 
   it('ends with 1 where something is bad, and says what to do', async () => {

@@ -127,6 +127,11 @@ const matrix: Record<
   messageBytesMax: { good: [4096, '67108864'], bad: [4095, '67108865'] },
   requestsInFlightMax: { good: [1, '65536'], bad: [0, '65537'] },
   shutdownTimeoutMs: { good: [0, '2147483647'], bad: [-1, '2147483648'] },
+  webAddress: {
+    good: ['off', '127.0.0.1:0', '[::1]:9477', 'localhost:65535'],
+    bad: ['', '9477', '127.0.0.1', '127.0.0.1:65536', '::1:9477', 9477],
+  },
+  page: { good: ['true', 'false'], bad: ['', 'yes', 1] },
   logLevel: { good: ['debug', 'silent'], bad: ['loud', 1] },
   logFile: { good: ['/var/log/kvspan'], bad: ['', 1] },
   logFormat: { good: ['json', 'pretty'], bad: ['xml'] },

@@ -1,3 +1,4 @@
+import { noObserver } from '../../daemon/ports/observer.js';
 import { Metadata } from '@grpc/grpc-js';
 import { describe, expect, test } from 'vitest';
 import { systemRandom } from '../../daemon/ports/tokens.js';
@@ -11,7 +12,7 @@ describe('the guard', () => {
     { logLevel: 'trace', logFile: null, logFormat: 'json' },
     { write: line => void lines.push(line) },
   );
-  const guard = { log, random: systemRandom };
+  const guard = { log, random: systemRandom, observer: noObserver };
   type Failure = { code: number; details: string };
 
   async function answerOf(handler: () => unknown): Promise<Failure> {

@@ -1,4 +1,5 @@
 /** What the daemon's tests share: temporary folders, calls as promises, a daemon over a scripted channel. */
+import { noObserver } from '../../daemon/ports/observer.js';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -290,6 +291,7 @@ export async function scriptedDaemon(
     clock: systemClock,
     random: systemRandom,
     log,
+    observer: noObserver,
     paths,
     version: '0',
   };

@@ -65,6 +65,7 @@ async function start(
     socketDirectory: directory,
     logLevel: 'fatal',
     shutdownTimeoutMs: 1000,
+    webAddress: 'off',
     ...more,
   };
   const child = spawn(process.execPath, [program, JSON.stringify(flags)], {

@@ -30,6 +30,7 @@ function settings(directory: string, overrides: Overrides): Overrides {
     poolBytes: '64MiB',
     logLevel: 'error',
     shutdownTimeoutMs: 200,
+    webAddress: 'off',
     ...overrides,
   };
 }

@@ -29,6 +29,12 @@ export function addOperatorCommands(program: Command, ended: (code: number) => v
         ),
       ),
   );
+  program.addCommand(
+    adminCommand(
+      'page',
+      "The address of the daemon's live page, with the token that opens it.",
+    ).action(run(async (options: CommonOptions) => (await import('./page.js')).page(options))),
+  );
   program.addCommand(tenantsCommand(ended));
   program.addCommand(topCommand(ended));
   program.addCommand(

@@ -108,11 +108,16 @@ export function frameOf(now: Snapshot, before: Snapshot | null, columns: number)
     `pool     [${bar(shares, pool.poolBytes, width)}] ${use}, ${percent(pool.usedBytes, pool.poolBytes)}`,
     ...legend(tenants),
     `flow     ${flowOf(now, before)}`,
-    `waiting  ${pool.waitingGrantCount === 0 ? 'nobody' : `${pool.waitingGrantCount} grants for ${showBytes(pool.waitingBytes)}`}`,
+    `waiting  ${waitingOf(pool)}`,
     '',
     sessions.length === 0 ? 'no sessions' : sessionTable(sessions, pool.poolBytes).trimEnd(),
   ];
   return lines.join('\n');
+}
+
+function waitingOf({ waitingGrantCount, waitingBytes }: PoolView): string {
+  if (waitingGrantCount === 0) return 'nobody';
+  return `${waitingGrantCount} grants for ${showBytes(waitingBytes)}`;
 }
 
 function legend(tenants: readonly TenantView[]): string[] {

@@ -140,6 +140,10 @@ KV_TEST("capi: a step that does not fit the live slots changes nothing") {
 }
 
 KV_TEST("capi: a forked child is refused, and its own sessions are its own") {
+#if defined(__SANITIZE_ADDRESS__)
+  // A thread of the parent may hold a lock of it at the fork, which nobody then gives back.
+  throw Skip("the address sanitizer's allocator does not survive a fork beside threads");
+#endif
   const kvspan_session session = openSession();
   const pid_t child = ::fork();
   if (child == 0) {

@@ -58,7 +58,8 @@ function kernel(): Finding {
     : note(
         'kernel',
         release,
-        `from ${KERNEL_WANTED.join('.')} on a peer's process is known by its socket; here it is looked up by number`,
+        `from ${KERNEL_WANTED.join('.')} on a peer's process is known by its socket; ` +
+          'here it is looked up by number',
       );
 }
 
@@ -184,7 +185,8 @@ function mps(): Finding {
     ? bad(
         'mps',
         `${pipe} is there`,
-        "kvspan's promise that a dead client no longer writes does not hold under MPS: stop it, or trust all clients",
+        "kvspan's promise that a dead client no longer writes does not hold under MPS: " +
+          'stop it, or trust all clients',
       )
     : ok('mps', 'not in use');
 }
@@ -229,7 +231,8 @@ async function daemon(directory: string): Promise<Finding> {
   const admin = new AdminClient({ socketDirectory: directory, timeoutMs: 2_000 });
   try {
     const pool = await admin.pool();
-    const found = `kvspan ${pool.version} on ${pool.backend}, ${showBytes(pool.usedBytes)} of ${showBytes(pool.poolBytes)} in use`;
+    const use = `${showBytes(pool.usedBytes)} of ${showBytes(pool.poolBytes)} in use`;
+    const found = `kvspan ${pool.version} on ${pool.backend}, ${use}`;
     return pool.version === version
       ? ok('daemon', found)
       : note('daemon', found, `this command is ${version}: upgrade both together`);
