@@ -11,7 +11,7 @@
  *   await session.close();
  */
 export { type ErrorCode, type Holder, KvspanError } from '../../proto/errors.js';
-export { AdminClient, type AdminOptions } from './admin/client.js';
+export { AdminClient, type AdminOptions } from './admin.js';
 export type {
   CacheView,
   Entitlement,
@@ -19,7 +19,7 @@ export type {
   SessionView,
   TenantList,
   TenantView,
-} from './admin/views.js';
+} from './admin-views.js';
 export { connect, CONNECT_TIMEOUT_MS_DEFAULT, GRANT_WAIT_MS_DEFAULT } from './connect.js';
 export type { Listener, SessionEvent, SessionEvents } from './events.js';
 export { type CachePlan, type Dtype, dtypeBytes, type Geometry, type Layout } from './geometry.js';

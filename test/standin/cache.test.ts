@@ -235,7 +235,8 @@ it('moves rows at a rate that a demo can live with', async () => {
   const start = performance.now();
   for (let token = 0; token < 2048; token++)
     cache.writeTokens(slot, token, data.subarray(token * TOKEN_BYTES, (token + 1) * TOKEN_BYTES));
-  // A copy each, with a thread of the stream in between: far below a millisecond on a machine with nothing else to do.
+  // A copy each, with a thread of the stream in between: far below a millisecond where nothing else
+  // runs.
   expect((performance.now() - start) / 2048).toBeLessThan(10);
   expect(sameBytes(cache.readTokens(slot, 0, 2048), data)).toBe(true);
 });

@@ -43,14 +43,14 @@ const get = (path: string, headers: Record<string, string> = {}, method = 'GET')
   fetch(`${base}${path}`, { headers, method, redirect: 'manual' });
 const known = () => ({ authorization: `Bearer ${token}` });
 
-describe('metrics', () => {
-  const metric = async (name: string): Promise<number> => {
-    const text = await (await get('/metrics')).text();
-    const line = text.split('\n').find(one => one.startsWith(`${name} `));
-    if (line === undefined) throw new Error(`no ${name} in\n${text}`);
-    return Number(line.slice(name.length + 1));
-  };
+async function metric(name: string): Promise<number> {
+  const text = await (await get('/metrics')).text();
+  const line = text.split('\n').find(one => one.startsWith(`${name} `));
+  if (line === undefined) throw new Error(`no ${name} in\n${text}`);
+  return Number(line.slice(name.length + 1));
+}
 
+describe('metrics', () => {
   it('are the books', async () => {
     expect(await metric('kvspan_pool_bytes')).toBe(64 * 2 ** 20);
     expect(await metric('kvspan_pool_used_bytes')).toBe(Number(session.stats().heldBytes));

@@ -1,7 +1,7 @@
 /** What the operator's commands share: their options, their connection, how they end. */
 import { Command } from 'commander';
 import { KvspanError } from '../../../proto/errors.js';
-import { AdminClient } from '../../typescript/admin/client.js';
+import { AdminClient } from '../../typescript/admin.js';
 
 /** As documented in docs/cli.md. */
 export const ExitCode = {

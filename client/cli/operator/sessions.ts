@@ -1,6 +1,6 @@
 /** `kvspan sessions` and `kvspan caches`: who holds what, and where it lies. */
 import { showBytes } from '../../../proto/size.js';
-import type { CacheView, SessionView } from '../../typescript/admin/views.js';
+import type { CacheView, SessionView } from '../../typescript/admin-views.js';
 import { type CommonOptions, ExitCode, printJson, withAdmin } from './context.js';
 import { duration, limitOf, renderTable, shown } from './render.js';
 

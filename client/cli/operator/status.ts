@@ -1,7 +1,7 @@
 /** `kvspan status`: the daemon, its device and its pool, on one screen. */
 import { showBytes } from '../../../proto/size.js';
-import type { AdminClient } from '../../typescript/admin/client.js';
-import type { PoolView, TenantView } from '../../typescript/admin/views.js';
+import type { AdminClient } from '../../typescript/admin.js';
+import type { PoolView, TenantView } from '../../typescript/admin-views.js';
 import { type CommonOptions, ExitCode, printJson, withAdmin } from './context.js';
 import { bar, duration, percent, renderPairs } from './render.js';
 

@@ -1,8 +1,8 @@
 /** `kvspan tenants`: what each is entitled to and has; `kvspan tenants set`: another entitlement. */
 import { badField } from '../../../proto/errors.js';
 import { parseSize, resolveSize, showBytes, SIZE_FORMS } from '../../../proto/size.js';
-import type { AdminClient } from '../../typescript/admin/client.js';
-import type { Entitlement, TenantView } from '../../typescript/admin/views.js';
+import type { AdminClient } from '../../typescript/admin.js';
+import type { Entitlement, TenantView } from '../../typescript/admin-views.js';
 import { type CommonOptions, ExitCode, printJson, withAdmin } from './context.js';
 import { limitOf, renderTable, shown } from './render.js';
 

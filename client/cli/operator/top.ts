@@ -2,8 +2,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { KvspanError } from '../../../proto/errors.js';
 import { showBytes } from '../../../proto/size.js';
-import type { AdminClient } from '../../typescript/admin/client.js';
-import type { PoolView, SessionView, TenantView } from '../../typescript/admin/views.js';
+import type { AdminClient } from '../../typescript/admin.js';
+import type { PoolView, SessionView, TenantView } from '../../typescript/admin-views.js';
 import { type CommonOptions, ExitCode, printJson, withAdmin } from './context.js';
 import { bar, duration, percent } from './render.js';
 import { sessionTable } from './sessions.js';

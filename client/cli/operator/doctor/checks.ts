@@ -6,7 +6,7 @@ import { KvspanError } from '../../../../proto/errors.js';
 import { defaultCudaLibrary } from '../../../../proto/paths.js';
 import { showBytes } from '../../../../proto/size.js';
 import { version } from '../../../../proto/version.js';
-import { AdminClient } from '../../../typescript/admin/client.js';
+import { AdminClient } from '../../../typescript/admin.js';
 
 export interface Finding {
   readonly check: string;

@@ -1,17 +1,17 @@
 /** What an operator sees of a daemon, and its wire forms. Sizes in bytes, as bigints. */
-import { decodeUint32, decodeUint64, encodeUint32, encodeUint64 } from '../../../proto/codec.js';
+import { decodeUint32, decodeUint64, encodeUint32, encodeUint64 } from '../../proto/codec.js';
 import {
   type CacheGeometry,
   type CachePlan,
   decodeGeometry,
   decodePlan,
-} from '../../../proto/domain.js';
-import { KvspanError } from '../../../proto/errors.js';
-import type { CacheInfo__Output } from '../../../proto/generated/kvspan/v1/CacheInfo.js';
-import type { GetPoolResponse__Output } from '../../../proto/generated/kvspan/v1/GetPoolResponse.js';
-import type { SessionInfo__Output } from '../../../proto/generated/kvspan/v1/SessionInfo.js';
-import type { TenantEntitlement as WireEntitlement } from '../../../proto/generated/kvspan/v1/TenantEntitlement.js';
-import type { TenantInfo__Output } from '../../../proto/generated/kvspan/v1/TenantInfo.js';
+} from '../../proto/domain.js';
+import { KvspanError } from '../../proto/errors.js';
+import type { CacheInfo__Output } from '../../proto/generated/kvspan/v1/CacheInfo.js';
+import type { GetPoolResponse__Output } from '../../proto/generated/kvspan/v1/GetPoolResponse.js';
+import type { SessionInfo__Output } from '../../proto/generated/kvspan/v1/SessionInfo.js';
+import type { TenantEntitlement } from '../../proto/generated/kvspan/v1/TenantEntitlement.js';
+import type { TenantInfo__Output } from '../../proto/generated/kvspan/v1/TenantInfo.js';
 
 /** The physical memory of one device that the daemon may use; proto `GetPoolResponse`. */
 export interface PoolView {
@@ -168,7 +168,7 @@ export function decodeTenant(wire: TenantInfo__Output | null): TenantView {
   };
 }
 
-export function encodeEntitlement(entitlement: Entitlement): WireEntitlement {
+export function encodeEntitlement(entitlement: Entitlement): TenantEntitlement {
   return {
     guaranteedBytes: encodeUint64(entitlement.guaranteedBytes, 'guaranteedBytes'),
     limitBytes: encodeUint64(entitlement.limitBytes, 'limitBytes'),

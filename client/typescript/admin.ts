@@ -1,18 +1,18 @@
 /** A daemon seen from outside, by an operator: its books, and what of them may be changed. */
 import { join } from 'node:path';
 import { type CallOptions, credentials, Metadata, type requestCallback } from '@grpc/grpc-js';
-import { decodeUint64, encodeUint64 } from '../../../proto/codec.js';
-import { KvspanError } from '../../../proto/errors.js';
-import type { AdminServiceClient } from '../../../proto/generated/kvspan/v1/AdminService.js';
-import type { GetPoolResponse__Output } from '../../../proto/generated/kvspan/v1/GetPoolResponse.js';
-import type { ListCachesResponse__Output } from '../../../proto/generated/kvspan/v1/ListCachesResponse.js';
-import type { ListSessionsResponse__Output } from '../../../proto/generated/kvspan/v1/ListSessionsResponse.js';
-import type { ListTenantsResponse__Output } from '../../../proto/generated/kvspan/v1/ListTenantsResponse.js';
-import type { SetTenantResponse__Output } from '../../../proto/generated/kvspan/v1/SetTenantResponse.js';
-import { loadPackage } from '../../../proto/load.js';
-import { ADMIN_SOCKET, defaultSocketDirectory, SERVICE_SOCKET } from '../../../proto/paths.js';
-import { errorOfCall } from '../../../proto/refusal.js';
-import * as validate from '../validate.js';
+import { decodeUint64, encodeUint64 } from '../../proto/codec.js';
+import { KvspanError } from '../../proto/errors.js';
+import type { AdminServiceClient } from '../../proto/generated/kvspan/v1/AdminService.js';
+import type { GetPoolResponse__Output } from '../../proto/generated/kvspan/v1/GetPoolResponse.js';
+import type { ListCachesResponse__Output } from '../../proto/generated/kvspan/v1/ListCachesResponse.js';
+import type { ListSessionsResponse__Output } from '../../proto/generated/kvspan/v1/ListSessionsResponse.js';
+import type { ListTenantsResponse__Output } from '../../proto/generated/kvspan/v1/ListTenantsResponse.js';
+import type { SetTenantResponse__Output } from '../../proto/generated/kvspan/v1/SetTenantResponse.js';
+import { loadPackage } from '../../proto/load.js';
+import { ADMIN_SOCKET, defaultSocketDirectory, SERVICE_SOCKET } from '../../proto/paths.js';
+import { errorOfCall } from '../../proto/refusal.js';
+import * as validate from './validate.js';
 import {
   type CacheView,
   decodeCache,
@@ -25,7 +25,7 @@ import {
   type SessionView,
   type TenantList,
   type TenantView,
-} from './views.js';
+} from './admin-views.js';
 
 export interface AdminOptions {
   /** Default: that of `connect`. */
