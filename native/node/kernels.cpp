@@ -233,6 +233,8 @@ class KernelsObject : public Napi::ObjectWrap<KernelsObject> {
   }
 
   Napi::Value close(const Napi::CallbackInfo& info) {
+    // Plans and batches that nobody has closed hold the GPU too: they must not hold its memory.
+    if (library_) library_->gpu()->close();
     library_.reset();
     return info.Env().Undefined();
   }

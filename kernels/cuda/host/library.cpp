@@ -38,6 +38,8 @@ KernelLibrary::KernelLibrary(std::shared_ptr<Gpu> gpu, std::string folder)
 }
 
 KernelLibrary::~KernelLibrary() {
+  // A module must not go while a kernel of it runs.
+  gpu_->drain();
   const CudaContext::Scope scope(gpu_->context());
   for (const auto& [file, module] : modules_) gpu_->launch().cuModuleUnload(module);
 }
