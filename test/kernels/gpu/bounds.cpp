@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <cstdio>
+#include <numeric>
 
 #include "device/cuda_device.hpp"
 #include "main.hpp"
@@ -19,7 +20,10 @@ constexpr int kFaulted = 3;
 // A page of zeros with unmapped addresses on both sides.
 class LonePage {
  public:
-  LonePage() : device_(openDevice({.backend = "cuda", .ordinal = 0, .library = ""})) {
+  LonePage()
+      : device_(openDevice({.backend = "cuda",
+                            .ordinal = rig().gpu->facts().ordinal,
+                            .library = rig().driver})) {
     base_ = device_->reserve(3 * kPage, 0);
     handle_ = device_->create(kPage);
     device_->map(base_ + kPage, handle_, kPage);
@@ -34,9 +38,19 @@ class LonePage {
   Handle handle_ = 0;
 };
 
+constexpr std::uint32_t kLongest = 1000;
+
+// 0, 1, 2, ...: slots of which the first is used, or a table of pages of one token in order.
+DeviceArray numbers() {
+  std::vector<std::int32_t> all(kLongest + 1);
+  std::iota(all.begin(), all.end(), 0);
+  return arrayOf(all);
+}
+
 // K and V of one request of `length` tokens, each ending where its page ends.
 attention::KvArguments upToTheEnd(const attention::Shape& shape, std::int32_t length,
-                                  const LonePage& k, const LonePage& v, const DeviceArray& zeros) {
+                                  const LonePage& k, const LonePage& v,
+                                  const DeviceArray& numbers, std::uint32_t pageTokens) {
   const std::uint64_t token = std::uint64_t{shape.rowBytes()} * shape.kvHeads;
   const auto tensor = [&](const LonePage& page) {
     return attention::TensorArguments{.address = page.end() - static_cast<std::uint64_t>(length) * token,
@@ -45,18 +59,23 @@ attention::KvArguments upToTheEnd(const attention::Shape& shape, std::int32_t le
                                       .tokenStrideBytes = token,
                                       .headStrideBytes = shape.rowBytes()};
   };
-  return {.pageTokens = 0, .k = tensor(k), .v = tensor(v), .slots = zeros.address()};
+  return {.pageTokens = pageTokens,
+          .k = tensor(k),
+          .v = tensor(v),
+          .slots = numbers.address(),
+          .blockTable = numbers.address(),
+          .blockTableEntries = kLongest + 1};
 }
 
-// In the child: decode and prefill of lengths at tile edges; `past` rows beyond what is mapped.
-void attendToTheEnd(int past) {
+// In the child: append, decode and prefill of lengths at tile edges; `past` rows beyond what is mapped.
+void attendToTheEnd(int past, std::uint32_t pageTokens) {
   const attention::Shape shape{Dtype::Bf16, 8, 2, 128};
   const LonePage k, v;
   const std::uint64_t rowBytes = shape.rowBytes();
-  const auto zeros = arrayOf(std::vector<std::int32_t>(1));
+  const auto inOrder = numbers();
   const DeviceArray rows(rowBytes * shape.queryHeads * 64);
-  for (const std::int32_t length : {1, 15, 16, 17, 63, 64, 65, 100, 1000}) {
-    auto kv = upToTheEnd(shape, length, k, v, zeros);
+  for (const std::int32_t length : {1, 15, 16, 17, 63, 64, 65, 100, int{kLongest}}) {
+    auto kv = upToTheEnd(shape, length, k, v, inOrder, pageTokens);
     const attention::RowArguments row{rows.address(), rowBytes * shape.queryHeads, rowBytes};
     const attention::AttentionArguments arguments{.kv = kv, .queries = row, .out = row, .options = {}};
     const auto tokens = static_cast<std::uint32_t>(length + past);
@@ -67,6 +86,9 @@ void attendToTheEnd(int past) {
     prefill->update(std::vector<std::int32_t>{0, std::min(length, 64)},
                     std::vector<std::int32_t>{length + past}, rig().stream);
     attention::KernelBatch batch(rig().library);
+    const auto lengths = arrayOf(std::vector<std::int32_t>{length + past});
+    batch.addAppend({.shape = shape, .kv = kv, .newK = row, .newV = row, .requests = 1,
+                     .rowsMax = 1, .lengths = lengths.address()});
     batch.addDecode(arguments, decode);
     batch.addPrefill(arguments, prefill);
     batch.launch(rig().stream);
@@ -89,7 +111,7 @@ int runChild(const char* mode) {
   return WIFEXITED(status) ? WEXITSTATUS(status) : 128;
 }
 
-KV_TEST("bounds: with nothing mapped past the last row, decode and prefill run") {
+KV_TEST("bounds: with nothing mapped past the last row, append, decode and prefill run") {
   KV_CHECK_EQ(runChild("within"), 0);
 }
 
@@ -101,7 +123,7 @@ KV_TEST("bounds: a length that is one too long faults, so the check above can fa
 
 int runPeer(const std::string& mode) {
   try {
-    attendToTheEnd(mode == "past" ? 1 : 0);
+    for (const std::uint32_t pageTokens : {0, 1}) attendToTheEnd(mode == "past" ? 1 : 0, pageTokens);
     return 0;
   } catch (const Error& error) {
     std::fprintf(stderr, "%s: %s\n", mode.c_str(), error.what());
