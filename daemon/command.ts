@@ -81,15 +81,16 @@ export async function main(argv: string[], hooks: Hooks = {}): Promise<number> {
  * not end as long as the other end is held.
  */
 function stopWithStdin(): () => void {
-  const stop = (): void => void process.kill(process.pid, 'SIGTERM');
-  process.stdin.once('close', stop);
+  process.stdin.once('close', terminate);
   // Its end is seen only by who reads.
   process.stdin.resume();
   return () => {
-    process.stdin.removeListener('close', stop);
+    process.stdin.removeListener('close', terminate);
     process.stdin.destroy();
   };
 }
+
+const terminate = (): void => void process.kill(process.pid, 'SIGTERM');
 
 /** One screen that says what is served. */
 function banner(info: DaemonInfo): string {

@@ -12,7 +12,7 @@ export const Word = {
   command: 2,
   /** How many slots follow. */
   count: 3,
-  /** 1 once a command could not be carried out; nothing is done any more. */
+  /** 1 once a command could not be carried out. */
   failed: 4,
   firstSlot: 5,
 } as const;

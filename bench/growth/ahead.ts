@@ -56,7 +56,10 @@ export class AheadThread {
   wait(): void {
     this.#waitUntilDone();
     if (Atomics.load(this.#words, Word.failed) === 1)
-      throw new KvspanError('DEVICE_EXHAUSTED', 'the mapping thread could not map what was asked for');
+      throw new KvspanError(
+        'DEVICE_EXHAUSTED',
+        'the mapping thread could not map what was asked for',
+      );
   }
 
   #waitUntilDone(): void {

@@ -46,17 +46,17 @@ export async function decodeSteps(bed: Bed, tick: Tick): Promise<Row[]> {
     }
   }
   return rows;
+}
 
-  async function repeat(way: Way, lengths: readonly number[], { workload }: Bed): Promise<Run[]> {
-    const runs: Run[] = [];
-    try {
-      for (let i = 0; i <= workload.repeats; i += 1)
-        runs.push(await run(way, lengths, workload.decode));
-    } finally {
-      await way.close();
-    }
-    return runs.slice(1);
+async function repeat(way: Way, lengths: readonly number[], { workload }: Bed): Promise<Run[]> {
+  const runs: Run[] = [];
+  try {
+    for (let i = 0; i <= workload.repeats; i += 1)
+      runs.push(await run(way, lengths, workload.decode));
+  } finally {
+    await way.close();
   }
+  return runs.slice(1);
 }
 
 interface Run {

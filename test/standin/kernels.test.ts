@@ -2,6 +2,7 @@
  * The benches that run kernels, on a device that computes nothing: every plan, launch and copy of them
  * passes the host's own checks, and those of a driver.
  */
+import { execFileSync } from 'node:child_process';
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -80,8 +81,9 @@ it('a bench that the device has no memory for does not end the others', {
   expect(readdirSync(out).filter(name => name.startsWith('attention'))).toEqual([]);
 });
 
+const open = () => loadNative().openKernels({ ordinal: 0, library, folder });
+
 it('closed kernels have given everything back, whatever is still held', () => {
-  const open = () => loadNative().openKernels({ ordinal: 0, library, folder });
   const kernels = open();
   const before = kernels.device.freeBytes;
   const shape = { dtype: 'bf16', queryHeads: 8, kvHeads: 2, headDim: 128 } as const;
@@ -100,4 +102,10 @@ it('closed kernels have given everything back, whatever is still held', () => {
   );
   batch.close();
   plan.close();
+});
+
+it("the reference of the kernels' tests is the formula", () => {
+  const args = ['--library', library, '--folder', folder, '--match', 'reference: '];
+  const text = execFileSync(join(library, '../../kvspan-kerneltest'), args, { encoding: 'utf8' });
+  expect(text).toMatch(/^1 passed, 0 failed$/m);
 });
