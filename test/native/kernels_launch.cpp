@@ -166,7 +166,7 @@ KV_TEST("kernels: an old device, an old driver and an old fatbin are told apart"
   };
   KV_CHECK_EQ(saidWithout("nothing"), "");
   KV_CHECK(says("compute", "compute capability 7.5: the kernels need 8.0 or later"));
-  KV_CHECK(says("binary", "a driver for CUDA"));
+  KV_CHECK(says("binary", "a driver for CUDA 13 or later is needed"));
   KV_CHECK(says("ptx", "CUDA_ERROR_UNSUPPORTED_PTX_VERSION"));
   KV_CHECK(says("kernel", "it is of another version"));
 }
