@@ -119,6 +119,68 @@ KV_TEST("bounds: a length that is one too long faults, so the check above can fa
   KV_CHECK_EQ(runChild("past"), kFaulted);
 }
 
+constexpr std::uint64_t kFar = 1ull << 40;  // from one slot or page to the next
+constexpr int kFarIndex = 5;
+constexpr std::uint16_t kOneAndAHalf = 0x3fc0;  // bf16
+
+// Terabytes of addresses, of which one page lies behind slot (or page) `kFarIndex`.
+class FarPage {
+ public:
+  FarPage()
+      : device_(openDevice({.backend = "cuda",
+                            .ordinal = rig().gpu->facts().ordinal,
+                            .library = rig().driver})) {
+    base_ = device_->reserve((kFarIndex + 1) * kFar, 0);
+    device_->map(mapped(), device_->create(kPage), kPage);
+    device_->access(mapped(), kPage, Access::ReadWrite);
+  }
+  Address base() const { return base_; }
+  Address mapped() const { return base_ + kFarIndex * kFar; }
+
+ private:
+  std::shared_ptr<Device> device_;
+  Address base_ = 0;
+};
+
+// K is zero, so that all weights are equal; every row of V is the same, and so is the answer.
+void attendFarAway(const FarPage& page, std::uint32_t pageTokens) {
+  const attention::Shape shape{Dtype::Bf16, 8, 2, 128};
+  constexpr std::int32_t kLength = 100;
+  const std::uint64_t rowBytes = shape.rowBytes(), token = rowBytes * shape.kvHeads;
+  const auto tensor = [&](std::uint64_t offset) {
+    return attention::TensorArguments{page.base() + offset, kFar, kFar, token, rowBytes};
+  };
+  const auto index = arrayOf(std::vector<std::int32_t>{kFarIndex});
+  const attention::KvArguments kv{pageTokens, tensor(0), tensor(kPage / 2), index.address(),
+                                  index.address(), 1};
+  const std::size_t elements = std::size_t{shape.queryHeads} * shape.headDim;
+  const auto same = arrayOf(std::vector<std::uint16_t>(kLength * elements, kOneAndAHalf));
+  const DeviceArray zeros(token * kLength), out(elements * 2);
+  zeros.put(std::vector<char>(token * kLength));
+  out.put(std::vector<std::uint16_t>(elements, kNan));
+  const auto lengths = arrayOf(std::vector<std::int32_t>{kLength});
+  const auto starts = arrayOf(std::vector<std::int32_t>{0, kLength});
+  const auto plan = std::make_shared<attention::DecodePlanBuffer>(
+      rig().gpu, shape, attention::PlanCapacity{.requestsMax = 1, .tokensMax = kLength});
+  plan->update(std::vector<std::int32_t>{kLength}, rig().stream);
+  const std::uint64_t queryRow = rowBytes * shape.queryHeads;
+  attention::KernelBatch batch(rig().library);
+  batch.addAppend({shape, kv, {zeros.address(), token, rowBytes}, {same.address(), token, rowBytes},
+                   1, kLength, lengths.address(), starts.address()});
+  batch.addDecode({.kv = kv,
+                   .queries = {same.address(), queryRow, rowBytes},
+                   .out = {out.address(), queryRow, rowBytes},
+                   .options = {}},
+                  plan);
+  batch.launch(rig().stream);
+  rig().gpu->synchronize(rig().stream);
+  for (const auto element : out.get<std::uint16_t>()) KV_CHECK_EQ(element, kOneAndAHalf);
+}
+
+KV_TEST("bounds: slots and pages may lie terabytes apart") {
+  for (const std::uint32_t pageTokens : {0, 256}) attendFarAway(FarPage(), pageTokens);
+}
+
 }  // namespace
 
 int runPeer(const std::string& mode) {
