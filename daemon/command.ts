@@ -67,18 +67,30 @@ export async function main(argv: string[], hooks: Hooks = {}): Promise<number> {
     return error.exitCode;
   }
   const ended = runUntilSignal(daemon);
-  if (untilStdinEnds) stopWithStdin();
+  const letGo = untilStdinEnds ? stopWithStdin() : () => {};
   if (!quiet) process.stdout.write(banner(daemon.info));
   hooks.ready?.(daemon.info.sockets.directory);
-  return await ended;
+  const code = await ended;
+  letGo();
+  return code;
 }
 
-/** Whoever holds the other end of the pipe may be killed: the kernel closes it even then. */
-function stopWithStdin(): void {
-  process.stdin.once('close', () => process.kill(process.pid, 'SIGTERM'));
+/**
+ * Whoever holds the other end of the pipe may be killed: the kernel closes it even then. Returns what
+ * undoes it: a stream that is read keeps the process alive, so one that was stopped by a signal would
+ * not end as long as the other end is held.
+ */
+function stopWithStdin(): () => void {
+  process.stdin.once('close', terminate);
   // Its end is seen only by who reads.
   process.stdin.resume();
+  return () => {
+    process.stdin.removeListener('close', terminate);
+    process.stdin.destroy();
+  };
 }
+
+const terminate = (): void => void process.kill(process.pid, 'SIGTERM');
 
 /** One screen that says what is served. */
 function banner(info: DaemonInfo): string {

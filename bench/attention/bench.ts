@@ -63,18 +63,17 @@ function plainRead(gpu: Gpu, bytes: number, runs: number): Row {
 const prefillKernels = ({ kernels: { device } }: Gpu): PrefillKernel[] =>
   device.computeMajor === 9 ? ['portable', 'hopper'] : ['portable'];
 
-async function place(context: Context, attention: AttentionCase): Promise<Placed[]> {
+/** Into `placed`, one after the other: who fails half-way knows what there is to free. */
+async function place(context: Context, attention: AttentionCase, placed: Placed[]): Promise<void> {
   const { gpu, session, rig } = context;
-  // What the plain and the paged layouts take is taken from the spans' share.
-  const others = kvBytesOf(attention) * (1 + pageSizes.length);
+  // What the other layouts take is taken from the share of the token-major one.
+  const others = kvBytesOf(attention) * (2 + pageSizes.length);
   const free = Number(rig.device.freeBytes) * SPANS_SHARE - others;
   const layers = layersThatFit(attention, free, MODEL_LAYERS);
-  return [
-    placePlain(gpu, attention),
-    await placeSpans(gpu, session, attention, 'token-major', layers),
-    await placeSpans(gpu, session, attention, 'layer-major', 1),
-    ...pageSizes.map(pageTokens => placePaged(gpu, attention, pageTokens)),
-  ];
+  placed.push(placePlain(gpu, attention));
+  placed.push(await placeSpans(gpu, session, attention, 'token-major', layers));
+  placed.push(await placeSpans(gpu, session, attention, 'layer-major', 1));
+  for (const pageTokens of pageSizes) placed.push(placePaged(gpu, attention, pageTokens));
 }
 
 async function measureAll(
@@ -84,10 +83,14 @@ async function measureAll(
 ): Promise<Row[]> {
   const rows: Row[] = [];
   for (const [index, attention] of cases.entries()) {
-    const placed = await place(context, attention);
-    const sampled = sample(context.gpu, attention, placed, context.runs);
-    rows.push(...caseRows(attention, sampled, context.read.median));
-    for (const one of placed) await one.free();
+    const placed: Placed[] = [];
+    try {
+      await place(context, attention, placed);
+      const sampled = sample(context.gpu, attention, placed, context.runs);
+      rows.push(...caseRows(attention, sampled, context.read.median));
+    } finally {
+      for (const one of placed) await one.free();
+    }
     tick((index + 1) / cases.length);
   }
   return rows;
@@ -100,17 +103,17 @@ export const attentionBench = defineBench<Context>({
   serveArguments: () => ['--pool-bytes', '90%'],
   async open(rig) {
     const { smoke, repeats, traces } = rig.options;
+    const [trace] = await loadTraces(traces);
+    const session = await rig.connect('bench-attention', UNMARKED);
     const gpu = openGpu(rig);
     const runs = repeats ?? RUNS;
-    const [trace] = await loadTraces(traces);
-    return {
-      rig,
-      gpu,
-      session: await rig.connect('bench-attention', UNMARKED),
-      trace: trace as NamedTrace,
-      runs,
-      read: plainRead(gpu, smoke ? READ_BYTES_SMOKE : READ_BYTES, Math.max(runs, 5)),
-    };
+    try {
+      const read = plainRead(gpu, smoke ? READ_BYTES_SMOKE : READ_BYTES, Math.max(runs, 5));
+      return { rig, gpu, session, trace: trace as NamedTrace, runs, read };
+    } catch (error) {
+      gpu.close();
+      throw error;
+    }
   },
   close: ({ gpu }) => gpu.close(),
   parts: {

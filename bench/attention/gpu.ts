@@ -19,7 +19,9 @@ export class Gpu {
     this.stream = kernels.createStream();
     const bytes = kernels.device.l2Bytes * FLUSH_FACTOR;
     this.flush = { address: kernels.allocate(bytes), bytes };
-    kernels.prepare([{ kind: 'fill', ...this.flush, byte: 0 }]).launch(this.stream);
+    const zeros = kernels.prepare([{ kind: 'fill', ...this.flush, byte: 0 }]);
+    zeros.launch(this.stream);
+    zeros.close();
     this.#seed = kernels.allocate(BigInt(SEED_BYTES));
     kernels.copyIn(this.#seed, new Uint8Array(plausibleRows(SEED_BYTES / 2).buffer));
   }

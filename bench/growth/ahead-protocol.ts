@@ -12,7 +12,9 @@ export const Word = {
   command: 2,
   /** How many slots follow. */
   count: 3,
-  firstSlot: 4,
+  /** 1 once a command could not be carried out. */
+  failed: 4,
+  firstSlot: 5,
 } as const;
 
 export const Command = { grow: 1, reset: 2, end: 3 } as const;

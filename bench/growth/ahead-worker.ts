@@ -28,6 +28,23 @@ function grow(): void {
   }
 }
 
+function end(): void {
+  buffers.close();
+  pages.close();
+  device.close();
+}
+
+/** Who waits for the answer blocks its thread: it must come, whatever happens here. */
+function carryOut(command: number | undefined): void {
+  try {
+    if (command === Command.grow) grow();
+    else if (command === Command.reset) reset();
+    else end();
+  } catch {
+    Atomics.store(words, Word.failed, 1);
+  }
+}
+
 reset();
 // A thread has no origin, which is a window's.
 // oxlint-disable-next-line unicorn/require-post-message-target-origin
@@ -36,13 +53,7 @@ for (let asked = 0; ; ) {
   Atomics.wait(words, Word.asked, asked);
   asked = Atomics.load(words, Word.asked);
   const command = words[Word.command];
-  if (command === Command.grow) grow();
-  else if (command === Command.reset) reset();
-  else {
-    buffers.close();
-    pages.close();
-    device.close();
-  }
+  carryOut(command);
   Atomics.store(words, Word.done, asked);
   Atomics.notify(words, Word.done);
   if (command === Command.end) break;

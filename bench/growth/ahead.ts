@@ -52,8 +52,17 @@ export class AheadThread {
     this.#command(Command.grow);
   }
 
-  /** Blocks until everything that was asked for is mapped. */
+  /** Blocks until everything that was asked for is mapped; throws if something could not be. */
   wait(): void {
+    this.#waitUntilDone();
+    if (Atomics.load(this.#words, Word.failed) === 1)
+      throw new KvspanError(
+        'DEVICE_EXHAUSTED',
+        'the mapping thread could not map what was asked for',
+      );
+  }
+
+  #waitUntilDone(): void {
     const asked = Atomics.load(this.#words, Word.asked);
     for (;;) {
       const done = Atomics.load(this.#words, Word.done);
@@ -70,7 +79,7 @@ export class AheadThread {
 
   async close(): Promise<void> {
     this.#command(Command.end);
-    this.wait();
+    this.#waitUntilDone();
     await this.#worker.terminate();
   }
 

@@ -4,11 +4,9 @@ import type { Tick } from '../harness/progress.js';
 import type { Row } from '../report/results.js';
 import { row } from '../report/statistics.js';
 import { type Bed, BlockWay, LayeredAheadWay, LayeredWay, SpanWay, type Way } from './ways.js';
-import { firstLengths } from './workload.js';
+import { type DecodeWorkload, firstLengths } from './workload.js';
 
 const US_PER_MS = 1000;
-/** Stands for the batch's prefill, in which an engine's loop runs and its magazine fills. */
-const PREFILL_MS = 100;
 
 const openers: readonly ((bed: Bed) => Way)[] = [
   bed => new SpanWay(bed, 'geometric', true),
@@ -22,7 +20,7 @@ const openers: readonly ((bed: Bed) => Way)[] = [
 const phases = ['staggered', 'in phase'] as const;
 
 export async function decodeSteps(bed: Bed, tick: Tick): Promise<Row[]> {
-  const { batch, steps, passMs } = bed.workload.decode;
+  const { batch, steps } = bed.workload.decode;
   const rows: Row[] = [];
   for (const phase of phases) {
     const lengths = firstLengths(bed.workload, phase);
@@ -48,17 +46,17 @@ export async function decodeSteps(bed: Bed, tick: Tick): Promise<Row[]> {
     }
   }
   return rows;
+}
 
-  async function repeat(way: Way, lengths: readonly number[], { workload }: Bed): Promise<Run[]> {
-    const runs: Run[] = [];
-    try {
-      for (let i = 0; i <= workload.repeats; i += 1)
-        runs.push(await run(way, lengths, steps, passMs));
-    } finally {
-      await way.close();
-    }
-    return runs.slice(1);
+async function repeat(way: Way, lengths: readonly number[], { workload }: Bed): Promise<Run[]> {
+  const runs: Run[] = [];
+  try {
+    for (let i = 0; i <= workload.repeats; i += 1)
+      runs.push(await run(way, lengths, workload.decode));
+  } finally {
+    await way.close();
   }
+  return runs.slice(1);
 }
 
 interface Run {
@@ -70,11 +68,10 @@ interface Run {
 async function run(
   way: Way,
   first: readonly number[],
-  steps: number,
-  passMs: number,
+  { steps, prefillMs, passMs }: DecodeWorkload,
 ): Promise<Run> {
   await way.begin(first);
-  await sleep(PREFILL_MS);
+  await sleep(prefillMs);
   const lengths = Int32Array.from(first);
   let sum = 0;
   let worst = 0;

@@ -21,6 +21,8 @@ export interface DecodeWorkload {
   readonly steps: number;
   /** Lengths at the first step; a request crosses into a new per-layer page half-way. */
   readonly baseTokens: number;
+  /** Stands for the batch's prefill, in which an engine's loop runs and its magazine fills. */
+  readonly prefillMs: number;
   /** Stands for a forward pass where somebody works ahead of it. */
   readonly passMs: number;
 }
@@ -37,7 +39,7 @@ export function growthWorkload({ backend, device, options }: Site): GrowthWorklo
   const laneTokens = PAGE_BYTES / laneRowBytesOf(geometry);
   const prompts = options.smoke ? [1 * K, 4 * K] : [1 * K, 4 * K, 16 * K, 64 * K, 192 * K];
   const budget = Number(device.freeBytes) * PROMPT_SHARE;
-  const steps = gpu ? 1024 : options.smoke ? 64 : 256;
+  const steps = gpu ? 1024 : options.smoke ? 32 : 256;
   return {
     geometry,
     tokenBytes,
@@ -49,7 +51,8 @@ export function growthWorkload({ backend, device, options }: Site): GrowthWorklo
       batch: gpu ? 64 : options.smoke ? 4 : 16,
       steps,
       baseTokens: (gpu ? 2 : 1) * laneTokens - steps / 2,
-      passMs: 5,
+      prefillMs: options.smoke ? 10 : 100,
+      passMs: options.smoke ? 1 : 5,
     },
   };
 }

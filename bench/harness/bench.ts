@@ -116,8 +116,11 @@ async function runParts<Context, Alone>(
     }
   } finally {
     progress.stop();
-    if (context !== null) await definition.close?.(context);
-    await rig.close();
+    try {
+      if (context !== null) await definition.close?.(context);
+    } finally {
+      await rig.close();
+    }
   }
   return { rows, failures };
 }
@@ -131,7 +134,7 @@ function header(name: string, site: Site): BenchResult {
     driver: device.driver,
     commit: commitOf(join(import.meta.dirname, '../..')),
     date: new Date().toISOString(),
-    machine: { ...machine(), clocks: clocksOf(backend) },
+    machine: { ...machine(), clocks: clocksOf(backend, device.uuid) },
     rows: [],
   };
 }

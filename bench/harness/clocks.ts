@@ -5,16 +5,17 @@ import { readFileSync } from 'node:fs';
 const NVIDIA_FIELDS = 'clocks.sm,clocks.max.sm,clocks.mem,clocks.max.mem,power.limit';
 const QUERY_MS = 10_000;
 
-/** One line for people, or null where the machine does not say. */
-export function clocksOf(backend: string): string | null {
-  return backend === 'cuda' ? gpuClocks() : cpuClock(readText('/proc/cpuinfo'));
+/** Of the device of that UUID: one line for people, or null where the machine does not say. */
+export function clocksOf(backend: string, uuid: string): string | null {
+  return backend === 'cuda' ? gpuClocks(uuid) : cpuClock(readText('/proc/cpuinfo'));
 }
 
-function gpuClocks(): string | null {
+/** By its UUID, since the tool's numbers are not those of CUDA. */
+function gpuClocks(uuid: string): string | null {
   try {
     const text = execFileSync(
       'nvidia-smi',
-      ['--id=0', `--query-gpu=${NVIDIA_FIELDS}`, '--format=csv,noheader,nounits'],
+      [`--id=${uuid}`, `--query-gpu=${NVIDIA_FIELDS}`, '--format=csv,noheader,nounits'],
       { encoding: 'utf8', timeout: QUERY_MS, stdio: ['ignore', 'pipe', 'ignore'] },
     );
     return describeGpuClocks(text);

@@ -61,11 +61,11 @@ function difference(cost: number, otherCost: number): string {
 }
 
 /** One line that counts, before the list that says which. */
-export function tally(findings: readonly Finding[]): string {
+export function tally(findings: readonly Finding[], subject: string): string {
   const count = (verdicts: readonly string[]) =>
     findings.filter(({ verdict }) => verdicts.includes(verdict)).length;
   return (
-    `Of ${findings.length} comparisons kvspan is better in ${count(['faster', 'better'])}, ` +
+    `Of ${findings.length} comparisons ${subject} is better in ${count(['faster', 'better'])}, ` +
     `equal in ${count(['equal'])}, worse in ${count(['slower', 'worse'])}.`
   );
 }

@@ -96,7 +96,7 @@ function body(
     provenance(result),
     ...(result.backend === 'host' ? [HOST] : []),
     ...pictures,
-    ...(findings.length > 0 ? [tally(findings), list] : []),
+    ...(findings.length > 0 ? [tally(findings, section.subject), list] : []),
     section.table(result),
   ].join('\n\n');
 }

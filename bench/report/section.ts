@@ -9,6 +9,8 @@ export interface Section {
   readonly title: string;
   /** What was measured, and how; whatever the figures are. */
   readonly about: string;
+  /** Whose comparisons the findings are. */
+  readonly subject: string;
   /** How to have it measured. */
   readonly command: string;
   readonly charts: (result: BenchResult) => Chart[];

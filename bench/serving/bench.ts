@@ -59,18 +59,22 @@ async function serve(
     tokensMax: shape.maxTokens,
     layersRun,
   });
-  const engine = new ServingEngine(source, kernels, {
-    requests: trace.requests,
-    batchMax: BATCH_MAX,
-    prefillBudget: PREFILL_BUDGET,
-    warmupPasses,
-    passes,
-  });
-  const run = await engine.run(tick);
-  kernels.close();
-  await source.close();
-  const name = caseName(trace.name, trace.requests.length, shape);
-  return servingRows(name, source.name, run, { model: shape.layers, run: layersRun });
+  // What a run that fails has taken is not missing in the next one.
+  try {
+    const engine = new ServingEngine(source, kernels, {
+      requests: trace.requests,
+      batchMax: BATCH_MAX,
+      prefillBudget: PREFILL_BUDGET,
+      warmupPasses,
+      passes,
+    });
+    const run = await engine.run(tick);
+    const name = caseName(trace.name, trace.requests.length, shape);
+    return servingRows(name, source.name, run, { model: shape.layers, run: layersRun });
+  } finally {
+    kernels.close();
+    await source.close();
+  }
 }
 
 export const servingBench = defineBench<Context>({
@@ -81,11 +85,12 @@ export const servingBench = defineBench<Context>({
   async open(rig) {
     const { smoke, repeats, requests, traces } = rig.options;
     const scale = memoryScale(rig);
+    const loaded = await loadTraces(traces, requests ?? scale.requestsMax);
     return {
       rig,
       gpu: openGpu(rig),
       scale,
-      traces: await loadTraces(traces, requests ?? scale.requestsMax),
+      traces: loaded,
       warmupPasses: smoke ? 10 : 200,
       passes: repeats ?? (smoke ? 20 : 400),
     };

@@ -7,7 +7,7 @@ import type {
   ScoreOptions,
 } from '../../native/index.js';
 import type { Gpu } from '../attention/gpu.js';
-import type { Pass } from './pass.js';
+import { capacityOf, type Pass } from './pass.js';
 import type { KvSource } from './sources.js';
 
 const ELEMENT_BYTES = 2;
@@ -30,12 +30,17 @@ export interface PassLimits {
   readonly layersRun: number;
 }
 
+interface Plans {
+  readonly decode: DecodePlan;
+  readonly prefill: PrefillPlan;
+}
+
 export class PassKernels {
   readonly #gpu: Gpu;
   readonly #shape: AttentionShape;
   readonly #limits: PassLimits;
-  readonly #decodePlan: DecodePlan;
-  readonly #prefillPlan: PrefillPlan;
+  /** By the longest request that they are made for. */
+  readonly #plans = new Map<number, Plans>();
   readonly #newK: bigint;
   readonly #newV: bigint;
   readonly #queries: bigint;
@@ -45,22 +50,10 @@ export class PassKernels {
   readonly #options: ScoreOptions;
 
   constructor(gpu: Gpu, shape: AttentionShape, limits: PassLimits) {
-    const { requestsMax, rowsMax, tokensMax } = limits;
+    const { requestsMax, rowsMax } = limits;
     this.#gpu = gpu;
     this.#shape = shape;
     this.#limits = limits;
-    this.#decodePlan = gpu.kernels.createDecodePlan({
-      shape,
-      requestsMax,
-      tokensMax,
-      window: null,
-    });
-    this.#prefillPlan = gpu.kernels.createPrefillPlan({
-      shape,
-      requestsMax,
-      queriesMax: rowsMax,
-      tokensMax,
-    });
     const filled = (bytes: number): bigint => {
       const address = gpu.allocate(bytes);
       gpu.fill(address, bytes);
@@ -72,6 +65,8 @@ export class PassKernels {
     this.#out = filled(rowsMax * this.#rowBytes(shape.queryHeads));
     this.#lengths = gpu.allocate(requestsMax * INT32_BYTES);
     this.#rowStarts = gpu.allocate((requestsMax + 1) * INT32_BYTES);
+    // All of them beforehand: their making is no part of a pass.
+    for (let tokens = 1; tokens < 2 * limits.tokensMax; tokens *= 2) this.#plansFor(tokens);
     const scale = shape.headDim ** -0.5;
     this.#options = { scale, softCap: null, window: null, alibiSlopes: null };
   }
@@ -81,30 +76,53 @@ export class PassKernels {
     const start = performance.now();
     this.#gpu.write(this.#lengths, pass.lengths);
     this.#gpu.write(this.#rowStarts, pass.rowStarts);
-    this.#updatePlans(pass);
+    const plans = this.#updatedPlans(pass);
     const plan = (performance.now() - start) * 1000;
     const append = this.#time(layer => this.#append(source, pass, layer));
     const { decodeCount, requests } = pass;
     const prefill =
-      requests.length === decodeCount ? 0 : this.#time(layer => this.#prefill(source, pass, layer));
-    const decode = decodeCount === 0 ? 0 : this.#time(layer => this.#decode(source, layer));
+      requests.length === decodeCount
+        ? 0
+        : this.#time(layer => this.#prefill(source, decodeCount, layer, plans.prefill));
+    const decode =
+      decodeCount === 0 ? 0 : this.#time(layer => this.#decode(source, layer, plans.decode));
     return { append, prefill, decode, plan };
   }
 
   close(): void {
-    this.#decodePlan.close();
-    this.#prefillPlan.close();
+    for (const { decode, prefill } of this.#plans.values()) {
+      decode.close();
+      prefill.close();
+    }
     const rows = [this.#newK, this.#newV, this.#queries, this.#out];
     for (const address of [...rows, this.#lengths, this.#rowStarts]) this.#gpu.free(address);
   }
 
-  #updatePlans({ decodeCount, lengths, rowStarts }: Pass): void {
+  #updatedPlans({ decodeCount, lengths, rowStarts }: Pass): Plans {
     const { stream } = this.#gpu;
-    if (decodeCount > 0) this.#decodePlan.update(lengths.slice(0, decodeCount), stream);
-    if (lengths.length === decodeCount) return;
+    const plans = this.#plansFor(Math.max(...lengths));
+    if (decodeCount > 0) plans.decode.update(lengths.slice(0, decodeCount), stream);
+    if (lengths.length === decodeCount) return plans;
     // The prefill's rows stand behind those of the decode, and are counted from there.
     const starts = rowStarts.slice(decodeCount).map(row => row - decodeCount);
-    this.#prefillPlan.update(starts, lengths.slice(decodeCount), stream);
+    plans.prefill.update(starts, lengths.slice(decodeCount), stream);
+    return plans;
+  }
+
+  /** For requests of so many tokens, and some more. */
+  #plansFor(tokens: number): Plans {
+    const tokensMax = capacityOf(tokens, this.#limits.tokensMax);
+    const known = this.#plans.get(tokensMax);
+    if (known !== undefined) return known;
+    const { requestsMax, rowsMax: queriesMax } = this.#limits;
+    const common = { shape: this.#shape, requestsMax, tokensMax };
+    const { kernels } = this.#gpu;
+    const plans = {
+      decode: kernels.createDecodePlan({ ...common, window: null }),
+      prefill: kernels.createPrefillPlan({ ...common, queriesMax }),
+    };
+    this.#plans.set(tokensMax, plans);
+    return plans;
   }
 
   /** Of all layers that are computed, one launch behind the other. */
@@ -132,7 +150,7 @@ export class PassKernels {
     };
   }
 
-  #prefill(source: KvSource, { decodeCount }: Pass, layer: number): KernelWork {
+  #prefill(source: KvSource, decodeCount: number, layer: number, plan: PrefillPlan): KernelWork {
     const { queryHeads } = this.#shape;
     return {
       kind: 'prefill',
@@ -141,12 +159,12 @@ export class PassKernels {
       queries: this.#rows(this.#queries, queryHeads, decodeCount),
       out: this.#rows(this.#out, queryHeads, decodeCount),
       options: this.#options,
-      plan: this.#prefillPlan,
+      plan,
       variant: 'fastest',
     };
   }
 
-  #decode(source: KvSource, layer: number): KernelWork {
+  #decode(source: KvSource, layer: number, plan: DecodePlan): KernelWork {
     const { queryHeads } = this.#shape;
     return {
       kind: 'decode',
@@ -155,7 +173,7 @@ export class PassKernels {
       queries: this.#rows(this.#queries, queryHeads, 0),
       out: this.#rows(this.#out, queryHeads, 0),
       options: this.#options,
-      plan: this.#decodePlan,
+      plan,
     };
   }
 

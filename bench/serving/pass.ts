@@ -40,6 +40,19 @@ export function planPass(running: readonly Running[], prefillBudget: number): Pa
   return { requests, decodeCount: decode.length, newTokens, lengths, rowStarts };
 }
 
+const CAPACITY_TOKENS_MIN = 1024;
+
+/**
+ * For how long a request plans and block tables are made when the longest of a pass has so many
+ * tokens: the next power of two, as engines keep a graph for each of a few sizes. A table is then
+ * hardly wider than it must be, and there are few plans. At most `most`.
+ */
+export function capacityOf(tokens: number, most: number): number {
+  let capacity = CAPACITY_TOKENS_MIN;
+  while (capacity < tokens) capacity *= 2;
+  return Math.min(capacity, most);
+}
+
 /** The pass is over: its tokens are written. */
 export function commitPass({ requests, decodeCount, newTokens }: Pass): void {
   for (const [index, request] of requests.entries()) {

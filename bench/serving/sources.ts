@@ -11,6 +11,7 @@ import {
   type RequestHandle,
 } from '../memory/manager.js';
 import { Spans } from '../memory/spans.js';
+import { capacityOf } from './pass.js';
 
 export interface KvSource {
   readonly name: string;
@@ -72,9 +73,10 @@ export function pagedSource(gpu: Gpu, shape: MemoryShape, layersRun: number): Kv
     manager: blocks,
     publish(requests) {
       const tables = requests.map(request => blocks.blocks(request));
-      const table = tableOf(tables);
-      entries = table.entries;
-      gpu.write(address, table.values);
+      const longest = tables.reduce((most, table) => Math.max(most, table.length), 1);
+      const tokens = capacityOf(longest * BLOCK_TOKENS, shape.maxTokens);
+      entries = Math.ceil(tokens / BLOCK_TOKENS);
+      gpu.write(address, tableOf(tables, entries));
     },
     layout: (layer, first) => ({
       kind: 'paged',
@@ -91,15 +93,11 @@ export function pagedSource(gpu: Gpu, shape: MemoryShape, layersRun: number): Kv
   };
 }
 
-/** [requests, entries], as wide as the longest. */
-export function tableOf(tables: readonly Int32Array[]): {
-  readonly values: Int32Array;
-  readonly entries: number;
-} {
-  const entries = tables.reduce((most, table) => Math.max(most, table.length), 1);
+/** [requests, entries]; what a request does not need is block 0. */
+export function tableOf(tables: readonly Int32Array[], entries: number): Int32Array {
   const values = new Int32Array(tables.length * entries);
   for (const [request, table] of tables.entries()) values.set(table, request * entries);
-  return { values, entries };
+  return values;
 }
 
 /** Query heads are four to a KV head, as in Llama-3-8B. */

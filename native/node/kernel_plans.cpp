@@ -32,7 +32,10 @@ class PlanObject : public Napi::ObjectWrap<Self> {
     if (!plan_) throw Error(Code::Closed, "the plan is closed");
     return plan_;
   }
-  void drop() { plan_.reset(); }
+  Napi::Value close(const Napi::CallbackInfo& info) {
+    plan_.reset();
+    return info.Env().Undefined();
+  }
 
   static std::shared_ptr<Inner> unwrap(Napi::Value value, const std::string& path,
                                        const napi_type_tag& tag, const char* name) {
@@ -53,15 +56,10 @@ class DecodePlanObject : public PlanObject<DecodePlanObject, attention::DecodePl
   static Napi::Function define(Napi::Env env) {
     return DefineClass(env, "DecodePlan",
                        {InstanceMethod<&DecodePlanObject::update>("update", kReplaceable),
-                        InstanceMethod<&DecodePlanObject::close>("close", kReplaceable)});
+                        InstanceMethod("close", &DecodePlanObject::close, kReplaceable)});
   }
 
  private:
-  Napi::Value close(const Napi::CallbackInfo& info) {
-    drop();
-    return info.Env().Undefined();
-  }
-
   Napi::Value update(const Napi::CallbackInfo& info) {
     return guarded(info.Env(), [&]() -> Napi::Value {
       const auto stream = toUint64(info[1], "stream");
@@ -84,15 +82,10 @@ class PrefillPlanObject : public PlanObject<PrefillPlanObject, attention::Prefil
   static Napi::Function define(Napi::Env env) {
     return DefineClass(env, "PrefillPlan",
                        {InstanceMethod<&PrefillPlanObject::update>("update", kReplaceable),
-                        InstanceMethod<&PrefillPlanObject::close>("close", kReplaceable)});
+                        InstanceMethod("close", &PrefillPlanObject::close, kReplaceable)});
   }
 
  private:
-  Napi::Value close(const Napi::CallbackInfo& info) {
-    drop();
-    return info.Env().Undefined();
-  }
-
   Napi::Value update(const Napi::CallbackInfo& info) {
     return guarded(info.Env(), [&]() -> Napi::Value {
       const auto stream = toUint64(info[2], "stream");

@@ -227,12 +227,19 @@ class KernelsObject : public Napi::ObjectWrap<KernelsObject> {
     const auto works = info[0].As<Napi::Array>();
     auto batch = std::make_shared<KernelBatch>(open());
     for (std::uint32_t i = 0; i < works.Length(); ++i) {
-      addWork(*batch, works.Get(i), "works[" + std::to_string(i) + "]");
+      const auto path = "works[" + std::to_string(i) + "]";
+      try {
+        addWork(*batch, works.Get(i), path);
+      } catch (const Error& error) {
+        throw error.within(path);
+      }
     }
     return construct(classesOf(info.Env()).kernelBatch, std::move(batch));
   }
 
   Napi::Value close(const Napi::CallbackInfo& info) {
+    // Plans and batches that nobody has closed hold the GPU too: they must not hold its memory.
+    if (library_) library_->gpu()->close();
     library_.reset();
     return info.Env().Undefined();
   }

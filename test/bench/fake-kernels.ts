@@ -21,8 +21,9 @@ const GIB = 1024n ** 3n;
 const FIRST_ADDRESS = 1n << 60n;
 export const FAKE_US = 100;
 
-interface Lengths {
-  lengths: Int32Array;
+interface Planned {
+  readonly lengths: Int32Array;
+  readonly tokensMax: number;
 }
 
 export class FakeKernels implements Kernels {
@@ -44,7 +45,7 @@ export class FakeKernels implements Kernels {
   readonly ran: KernelWork['kind'][] = [];
   readonly #allocations = new Map<bigint, { bytes: bigint; data: Buffer | null }>();
   readonly #foreign: (address: bigint, bytes: bigint) => boolean;
-  readonly #plans = new Map<object, Lengths>();
+  readonly #plans = new Map<object, Planned>();
   #next = FIRST_ADDRESS;
 
   constructor(foreign: (address: bigint, bytes: bigint) => boolean = () => false) {
@@ -128,7 +129,7 @@ export class FakeKernels implements Kernels {
   #remember(plan: object, lengths: Int32Array, tokensMax: number, requestsMax: number): void {
     if (lengths.length > requestsMax || Math.max(...lengths) > tokensMax)
       throw new Error(`plan: ${lengths.length} requests of up to ${Math.max(...lengths)} tokens`);
-    this.#plans.set(plan, { lengths: Int32Array.from(lengths) });
+    this.#plans.set(plan, { lengths: Int32Array.from(lengths), tokensMax });
   }
 
   #checkWork(work: KernelWork): void {
@@ -142,6 +143,12 @@ export class FakeKernels implements Kernels {
     } else {
       const planned = this.#plans.get(work.plan);
       if (planned === undefined) throw new Error(`${work.kind}: the plan was never updated`);
+      // As the host refuses it: a later plan may have requests that are so long.
+      if (
+        work.kv.kind === 'paged' &&
+        work.kv.blockTableEntries * work.kv.pageTokens < planned.tokensMax
+      )
+        throw new Error(`${work.kind}: a table too narrow for ${planned.tokensMax} tokens`);
       this.#checkKv(work.kv, planned.lengths);
     }
   }

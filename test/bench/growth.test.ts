@@ -1,6 +1,7 @@
 /** The plans of the growth bench, and per-layer pages on a real device. */
 import { describe, expect, it } from 'vitest';
 import { growthExtents } from '../../bench/allocator/plan.js';
+import { AheadThread } from '../../bench/growth/ahead.js';
 import { HeldPages, freshPages, LayeredBuffers } from '../../bench/growth/layered-buffers.js';
 import { fewestExtents, firstLengths, growthWorkload } from '../../bench/growth/workload.js';
 import { type BenchOptions, parseFlags } from '../../bench/harness/options.js';
@@ -94,4 +95,13 @@ describe('per-layer pages', () => {
     pages.close();
     device.close();
   });
+});
+
+it('a mapping thread that cannot map says so, and leaves nobody waiting', async () => {
+  const device = { backend: 'host', ordinal: 0, library: null } as const;
+  const size = { lanes: 2, slots: 1, pagesPerSlot: 1 };
+  const thread = await AheadThread.start({ device, ...size, firstPages: [1] });
+  thread.grow([0]);
+  expect(() => thread.wait()).toThrow('could not map what was asked for');
+  await thread.close();
 });

@@ -6,7 +6,7 @@ import type { Running } from '../../bench/demo/scheduler.js';
 import type { MemoryShape } from '../../bench/memory/manager.js';
 import { ServingEngine } from '../../bench/serving/engine.js';
 import { PassKernels } from '../../bench/serving/kernels.js';
-import { commitPass, planPass } from '../../bench/serving/pass.js';
+import { capacityOf, commitPass, planPass } from '../../bench/serving/pass.js';
 import { memoryOf, servingRows, wholeOf } from '../../bench/serving/rows.js';
 import {
   attentionShape,
@@ -77,10 +77,16 @@ describe('a pass', () => {
   });
 });
 
-it('block tables are as wide as the longest', () => {
-  const { values, entries } = tableOf([Int32Array.of(7), Int32Array.of(1, 2, 3)]);
-  expect(entries).toBe(3);
-  expect(Array.from(values)).toEqual([7, 0, 0, 1, 2, 3]);
+it('block tables have a row for each request', () => {
+  const values = tableOf([Int32Array.of(7), Int32Array.of(1, 2, 3)], 4);
+  expect(Array.from(values)).toEqual([7, 0, 0, 0, 1, 2, 3, 0]);
+});
+
+it('plans and tables are made for the next power of two, and no longer than a request can be', () => {
+  expect([1, 1024, 1025, 5000].map(tokens => capacityOf(tokens, 9000))).toEqual([
+    1024, 1024, 2048, 8192,
+  ]);
+  expect([capacityOf(8193, 9000), capacityOf(3, 512)]).toEqual([9000, 512]);
 });
 
 const trace = Array.from({ length: 12 }, (_, index) => ({

@@ -185,5 +185,13 @@ KV_TEST("kernels: a decode plan refuses lengths that its capacity does not have"
   KV_CHECK_EQ(plan({100, 0}).tokens, 100u);
 }
 
+KV_TEST("kernels: a decode plan refuses a window that no kernel takes") {
+  DecodePlanShape shape{
+      .blocks = 4, .kvHeads = 1, .group = 1, .requestsMax = 2, .tokensMax = 100, .window = 1u << 30};
+  attention::checkDecodePlanShape(shape);
+  shape.window += 1;
+  KV_CHECK_THROWS(Code::InvalidArgument, attention::checkDecodePlanShape(shape));
+}
+
 }  // namespace
 }  // namespace kvspan::test

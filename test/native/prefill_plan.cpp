@@ -118,6 +118,16 @@ KV_TEST("prefill plan: lengths that no batch can have are refused by name") {
   KV_CHECK_EQ(fieldAtFault(window), std::string("window"));
 }
 
+KV_TEST("prefill plan: as many rows as 32 bits count to the end of the last tile, and no more") {
+  const std::int32_t most = (INT32_MAX - 1024) / 1024;
+  const auto planned = [&](std::int32_t queries) {
+    const std::vector<std::int32_t> lengths{queries}, starts{0, queries};
+    return planPrefill({lengths, starts, 1024, 1024, 0}).size();
+  };
+  KV_CHECK_EQ(planned(most), static_cast<std::size_t>(most));
+  KV_CHECK_THROWS(Code::InvalidArgument, planned(most + 1));
+}
+
 KV_TEST("prefill launch: Hopper's kernels where they exist, the others elsewhere") {
   KV_CHECK_EQ(std::string(prefillLaunch(128, 10, 8, 9, 132).kernel), std::string("prefill_sm90"));
   KV_CHECK_EQ(prefillLaunch(128, 10, 8, 9, 132).blocks, 80);

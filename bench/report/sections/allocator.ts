@@ -42,6 +42,7 @@ function chart(result: BenchResult): Chart {
 
 export const allocator: Section = {
   bench: 'allocator',
+  subject: 'kvspan',
   title: 'Allocator',
   about:
     'What kvspan adds to the calls of the device, which cost the same whoever makes them: cold grants, ' +

@@ -54,6 +54,7 @@ function chart(result: BenchResult, kind: 'decode' | 'prefill', yTitle: string):
 
 export const attention: Section = {
   bench: 'attention',
+  subject: 'contiguous memory',
   title: 'Attention',
   about:
     'One kernel template, whose only parameter is how an address is computed: contiguous (base and ' +

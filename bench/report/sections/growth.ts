@@ -78,6 +78,7 @@ function decodeChart(result: BenchResult, what: string, name: string): Chart {
 
 export const growth: Section = {
   bench: 'growth',
+  subject: 'kvspan',
   title: 'Growth',
   about:
     'How long an engine waits until memory is ready: for a prompt, and for a token more of everybody ' +

@@ -58,6 +58,7 @@ function chart(result: BenchResult, what: string, name: string, yTitle: string):
 
 export const memory: Section = {
   bench: 'memory',
+  subject: 'kvspan',
   title: 'Memory',
   about:
     'The requests of a trace, in its order and whatever their arrival times, through one engine and ' +

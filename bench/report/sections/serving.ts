@@ -69,13 +69,14 @@ function chart(result: BenchResult, name: string, index: number): Chart {
 
 export const serving: Section = {
   bench: 'serving',
+  subject: 'kvspan',
   title: 'Serving loop',
   about:
     'A trace through a continuous-batching engine with real append, prefill and decode kernels and no ' +
     'model round them: batches of up to 64, 2,048 prefill tokens a pass. The cache holds all layers of ' +
     'the model, the kernels compute four of them; a pass over all layers is what the host did and ' +
     "the layers' time multiplied. Paged engines tell the device the block table of everybody in each " +
-    'pass; a contiguous one tells it the slots.',
+    'pass, as wide as the next power of two; a contiguous one tells it the slots.',
   command: './kvspan bench serving --backend cuda --trace TRACE',
   charts: result => casesOf(result).map((name, index) => chart(result, name, index)),
   findings,

@@ -6,6 +6,7 @@
 
 #include "base/error.hpp"
 #include "kernels/cuda/decode_shape.hpp"
+#include "kernels/cuda/host/capture.hpp"
 #include "kernels/cuda/prefill_shape.hpp"
 
 namespace kvspan::attention {
@@ -30,6 +31,20 @@ int computeMajor(PrefillVariant variant, const Shape& shape, const GpuFacts& fac
                           "hopper for head dimension 64 or 128 on compute capability 9.0");
   }
   return facts.computeMajor;
+}
+
+void checkSomewhere(Address address, const std::string& field) {
+  if (address == 0) throw Error::badField(field, "0", "a device address");
+}
+
+// What the read kernel can take: it reads 16 bytes at a time.
+void checkReadable(Address address, std::uint64_t bytes, const std::string& of) {
+  if (address == 0 || address % 16 != 0) {
+    throw Error::badField(of + "address", std::to_string(address), "a multiple of 16");
+  }
+  if (bytes == 0 || bytes % 16 != 0) {
+    throw Error::badField(of + "bytes", std::to_string(bytes), "a multiple of 16, at least 16");
+  }
 }
 
 std::string pageSuffix(const KvArguments& kv) { return "_p" + std::to_string(kv.pageTokens); }
@@ -68,6 +83,12 @@ void KernelBatch::addAppend(const AppendArguments& a) {
   checkShape(a.shape);
   if (a.requests == 0) throw Error::badField("requests", "0", "1 or more");
   if (a.rowsMax == 0) throw Error::badField("rowsMax", "0", "1 or more");
+  // Each block takes a row: the last requests would be passed over in silence.
+  if (a.rowStarts == 0 && a.rowsMax < a.requests) {
+    throw Error::badField("rowsMax", std::to_string(a.rowsMax),
+                          "at least requests = " + std::to_string(a.requests) +
+                              ", where each has one row");
+  }
   AppendParams params{};
   params.kv = toKvView(a.kv, a.shape, 0);
   params.newK = toRowTensor(a.newK, "newK", a.shape, a.shape.kvHeads);
@@ -132,12 +153,7 @@ void KernelBatch::addPrefill(const AttentionArguments& a,
 }
 
 void KernelBatch::addRead(Address address, std::uint64_t bytes) {
-  if (address == 0 || address % 16 != 0) {
-    throw Error::badField("address", std::to_string(address), "a multiple of 16");
-  }
-  if (bytes == 0 || bytes % 16 != 0) {
-    throw Error::badField("bytes", std::to_string(bytes), "a multiple of 16, at least 16");
-  }
+  checkReadable(address, bytes, "");
   add([this, address, bytes](cuda::CUstream stream) { launchRead(address, bytes / 16, stream); });
 }
 
@@ -153,6 +169,7 @@ void KernelBatch::launchRead(Address address, std::uint64_t words, cuda::CUstrea
 }
 
 void KernelBatch::addFill(Address address, std::uint64_t bytes, std::uint8_t byte) {
+  checkSomewhere(address, "address");
   if (bytes == 0) throw Error::badField("bytes", "0", "1 or more");
   add([this, address, bytes, byte](cuda::CUstream stream) {
     gpu_.check(gpu_.launch().cuMemsetD8Async(address, byte, bytes, stream), "cuMemsetD8Async",
@@ -161,6 +178,8 @@ void KernelBatch::addFill(Address address, std::uint64_t bytes, std::uint8_t byt
 }
 
 void KernelBatch::addCopy(Address to, Address from, std::uint64_t bytes) {
+  checkSomewhere(to, "to");
+  checkSomewhere(from, "from");
   if (bytes == 0) throw Error::badField("bytes", "0", "1 or more");
   add([this, to, from, bytes](cuda::CUstream stream) {
     gpu_.check(gpu_.launch().cuMemcpyDtoDAsync(to, from, bytes, stream), "cuMemcpyDtoDAsync",
@@ -173,27 +192,20 @@ void KernelBatch::launchSteps(cuda::CUstream stream) const {
 }
 
 void KernelBatch::launch(Stream stream) {
+  gpu_.requireOpen();
   const CudaContext::Scope scope(gpu_.context());
   if (graph_ == nullptr) return launchSteps(handle(stream));
   gpu_.check(gpu_.launch().cuGraphLaunch(graph_, handle(stream)), "cuGraphLaunch", "");
 }
 
 void KernelBatch::capture() {
+  gpu_.requireOpen();
   if (graph_ != nullptr) return;
   const CudaContext::Scope scope(gpu_.context());
-  const auto& driver = gpu_.launch();
-  cuda::CUstream stream = nullptr;
-  gpu_.check(gpu_.api().cuStreamCreate(&stream, cuda::kStreamNonBlocking), "cuStreamCreate", "");
-  cuda::CUgraph graph = nullptr;
-  auto result = driver.cuStreamBeginCapture(stream, cuda::kCaptureModeRelaxed);
-  if (result == cuda::kSuccess) {
-    launchSteps(stream);
-    result = driver.cuStreamEndCapture(stream, &graph);
-  }
-  if (result == cuda::kSuccess) result = driver.cuGraphInstantiate(&graph_, graph, 0);
-  if (graph != nullptr) driver.cuGraphDestroy(graph);
-  gpu_.api().cuStreamDestroy(stream);
-  gpu_.check(result, "capture", std::to_string(steps_.size()) + " launches");
+  Capture capture(gpu_);
+  launchSteps(capture.stream());
+  gpu_.check(gpu_.launch().cuGraphInstantiate(&graph_, capture.end(), 0), "cuGraphInstantiate",
+             std::to_string(steps_.size()) + " launches");
 }
 
 namespace {
@@ -232,7 +244,9 @@ class Events {
 }  // namespace
 
 std::vector<double> KernelBatch::time(const TimeArguments& a) {
+  gpu_.requireOpen();
   if (a.runs == 0) throw Error::badField("runs", "0", "1 or more");
+  if (a.flush != 0) checkReadable(a.flush, a.flushBytes, "flush.");
   const CudaContext::Scope scope(gpu_.context());
   const auto stream = handle(a.stream);
   for (std::uint32_t i = 0; i < a.warmups; ++i) launch(a.stream);

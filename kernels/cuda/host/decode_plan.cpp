@@ -175,6 +175,8 @@ void checkDecodePlanShape(const DecodePlanShape& shape) {
   require(shape.requestsMax >= 1, "requestsMax", shape.requestsMax, "at least 1");
   require(shape.tokensMax >= 1 && shape.tokensMax <= kTokensMax, "tokensMax", shape.tokensMax,
           "1 .. " + std::to_string(kTokensMax));
+  require(shape.window <= kTokensMax, "window", shape.window,
+          "1 .. " + std::to_string(kTokensMax) + " tokens, or none");
   require(shape.itemsMax() <= kItemsMax, "requestsMax", shape.requestsMax,
           "requestsMax x kvHeads x units of a head up to " + std::to_string(kItemsMax));
 }

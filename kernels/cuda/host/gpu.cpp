@@ -63,17 +63,30 @@ Gpu::Gpu(int ordinal, const std::string& library)
   copies_ = createStream();
 }
 
-Gpu::~Gpu() {
+Gpu::~Gpu() { close(); }
+
+void Gpu::close() {
+  if (std::exchange(closed_, true)) return;
+  drain();
   // At process exit the driver may be gone already; every failure here means just that.
   const CudaContext::Scope scope(*context_);
-  for (const auto stream : streams_) {
-    api_.cuStreamSynchronize(handle(stream));
-    api_.cuStreamDestroy(handle(stream));
-  }
+  for (const auto stream : streams_) api_.cuStreamDestroy(handle(stream));
   for (const auto address : allocations_) launch_.cuMemFree(address);
+  streams_.clear();
+  allocations_.clear();
+}
+
+void Gpu::requireOpen() const {
+  if (closed_) throw Error(Code::Closed, "the kernels are closed");
+}
+
+void Gpu::drain() const noexcept {
+  const CudaContext::Scope scope(*context_);
+  for (const auto stream : streams_) api_.cuStreamSynchronize(handle(stream));
 }
 
 std::uint64_t Gpu::freeBytes() const {
+  requireOpen();
   const CudaContext::Scope scope(*context_);
   std::size_t free = 0;
   std::size_t total = 0;
@@ -83,6 +96,7 @@ std::uint64_t Gpu::freeBytes() const {
 
 Address Gpu::allocate(std::uint64_t bytes) {
   if (bytes == 0) throw Error::badField("bytes", "0", "1 or more");
+  requireOpen();
   const CudaContext::Scope scope(*context_);
   cuda::CUdeviceptr address = 0;
   check(launch_.cuMemAlloc(&address, bytes), "cuMemAlloc", describe(bytes));
@@ -105,6 +119,7 @@ void Gpu::copyIn(Address to, const void* from, std::uint64_t bytes) {
 
 void Gpu::copyOut(void* to, Address from, std::uint64_t bytes) {
   if (bytes == 0) return;
+  requireOpen();
   const CudaContext::Scope scope(*context_);
   check(api_.cuMemcpyDtoHAsync(to, from, bytes, handle(copies_)), "cuMemcpyDtoHAsync",
         describe(bytes));
@@ -113,6 +128,7 @@ void Gpu::copyOut(void* to, Address from, std::uint64_t bytes) {
 
 void Gpu::upload(Address to, const void* from, std::uint64_t bytes, Stream stream) {
   if (bytes == 0) return;
+  requireOpen();
   const CudaContext::Scope scope(*context_);
   // Pageable memory: the driver has taken it over when the call returns.
   check(api_.cuMemcpyHtoDAsync(to, from, bytes, handle(stream)), "cuMemcpyHtoDAsync",
@@ -120,6 +136,7 @@ void Gpu::upload(Address to, const void* from, std::uint64_t bytes, Stream strea
 }
 
 Stream Gpu::createStream() {
+  requireOpen();
   const CudaContext::Scope scope(*context_);
   cuda::CUstream stream = nullptr;
   check(api_.cuStreamCreate(&stream, cuda::kStreamNonBlocking), "cuStreamCreate", "");
@@ -137,6 +154,7 @@ void Gpu::destroyStream(Stream stream) {
 }
 
 void Gpu::synchronize(Stream stream) {
+  requireOpen();
   const CudaContext::Scope scope(*context_);
   check(api_.cuStreamSynchronize(handle(stream)), "cuStreamSynchronize", "");
 }

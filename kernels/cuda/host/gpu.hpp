@@ -37,6 +37,13 @@ class Gpu {
   Gpu(const Gpu&) = delete;
   Gpu& operator=(const Gpu&) = delete;
 
+  // Waits for the work of its own streams, and frees what it gave out. Whatever still holds it is of
+  // no use from then on: every call but `facts` throws Closed. Calling it again does nothing.
+  void close();
+  void requireOpen() const;
+  // Until the work of its own streams is done, or has failed.
+  void drain() const noexcept;
+
   const GpuFacts& facts() const { return facts_; }
   std::uint64_t freeBytes() const;
 
@@ -69,6 +76,7 @@ class Gpu {
   std::set<Address> allocations_;
   std::set<Stream> streams_;
   Stream copies_ = 0;
+  bool closed_ = false;
 };
 
 // Device memory with one owner.

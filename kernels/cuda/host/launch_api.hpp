@@ -47,7 +47,6 @@ inline constexpr unsigned kEventDefault = 0;
               (CUdeviceptr, unsigned char, std::size_t, CUstream))                                \
   KVSPAN_CUDA(cuMemcpyDtoDAsync, cuMemcpyDtoDAsync_v2,                                            \
               (CUdeviceptr, CUdeviceptr, std::size_t, CUstream))                                  \
-  KVSPAN_CUDA(cuEventSynchronize, cuEventSynchronize, (CUevent))                                  \
   KVSPAN_CUDA(cuStreamBeginCapture, cuStreamBeginCapture_v2, (CUstream, int))                     \
   KVSPAN_CUDA(cuStreamEndCapture, cuStreamEndCapture, (CUstream, CUgraph*))                       \
   KVSPAN_CUDA(cuGraphInstantiate, cuGraphInstantiateWithFlags,                                    \

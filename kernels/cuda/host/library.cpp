@@ -38,6 +38,8 @@ KernelLibrary::KernelLibrary(std::shared_ptr<Gpu> gpu, std::string folder)
 }
 
 KernelLibrary::~KernelLibrary() {
+  // A module must not go while a kernel of it runs.
+  gpu_->drain();
   const CudaContext::Scope scope(gpu_->context());
   for (const auto& [file, module] : modules_) gpu_->launch().cuModuleUnload(module);
 }
@@ -52,7 +54,7 @@ cuda::CUmodule KernelLibrary::module(const std::string& file) {
   if (result == cuda::kNoBinaryForGpu || result == cuda::kUnsupportedPtxVersion) {
     unavailable("the driver (" + gpu_->facts().driver + ") cannot load " + path + " for " +
                 gpu_->facts().name + " (" + gpu_->api().errorName(result) +
-                "): a driver for CUDA 12 or later is needed");
+                "): a driver for CUDA 13 or later is needed, or kernels compiled by an older nvcc");
   }
   if (result != cuda::kSuccess) {
     unavailable("cannot load " + path + ": " + gpu_->api().errorName(result));

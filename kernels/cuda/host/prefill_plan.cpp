@@ -37,9 +37,11 @@ std::int32_t queriesOf(const PrefillBatch& batch, std::size_t request) {
   const std::int64_t queries = static_cast<std::int64_t>(batch.queryStarts[request + 1]) -
                                batch.queryStarts[request];
   const std::string at = "[" + std::to_string(request) + "]";
-  if (queries < 0 || queries > INT32_MAX / batch.group) {
+  // Rows are counted in 32 bits, those of a last tile that has none too.
+  const std::int64_t most = (INT32_MAX - batch.tileRows) / batch.group;
+  if (queries < 0 || queries > most) {
     throw Error::badField("queryStarts" + at, std::to_string(queries) + " queries",
-                          "0 .. " + std::to_string(INT32_MAX / batch.group));
+                          "0 .. " + std::to_string(most));
   }
   if (batch.lengths[request] < queries) {
     throw Error::badField("lengths" + at, std::to_string(batch.lengths[request]),

@@ -43,6 +43,13 @@ Code codeFromName(const std::string& name) noexcept {
   return Code::Internal;
 }
 
+Error Error::within(const std::string& path) const {
+  if (field_.empty() || field_.starts_with(path)) return *this;
+  Error error(code_, path + "." + what());
+  error.field_ = path + "." + field_;
+  return error;
+}
+
 Error Error::badField(const std::string& field, const std::string& given,
                       const std::string& allowed) {
   Error error(Code::InvalidArgument, field + ": got " + given + ", allowed: " + allowed);

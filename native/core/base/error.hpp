@@ -39,6 +39,8 @@ class Error : public std::runtime_error {
   // Bad input: names the field, what was given and what is allowed.
   static Error badField(const std::string& field, const std::string& given,
                         const std::string& allowed);
+  // The same of a field that is a part of `path`; as it is if it names none, or has its path already.
+  Error within(const std::string& path) const;
   Code code() const noexcept { return code_; }
   // The field at fault; empty if none is.
   const std::string& field() const noexcept { return field_; }

@@ -42,6 +42,7 @@ KV_TEST("decode: one long request beside many short ones") {
   for (int i = 0; i < 40; ++i) spec.lengths.push_back(i * 7);
   for (const std::uint32_t page : {0, 1, 16}) {
     spec.pageTokens = page;
+    spec.packed = page == 0;
     runDecode(spec);
   }
 }

@@ -127,6 +127,7 @@ Rig& rig() {
     rig->gpu = std::make_shared<attention::Gpu>(arguments().ordinal, arguments().library);
     rig->library = std::make_shared<attention::KernelLibrary>(rig->gpu, arguments().folder);
     rig->stream = rig->gpu->createStream();
+    rig->driver = arguments().library;
     rig->small = arguments().small;
     return rig;
   }();

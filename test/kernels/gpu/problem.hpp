@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <random>
 #include <string>
@@ -19,6 +20,7 @@ struct Rig {
   std::shared_ptr<attention::Gpu> gpu;
   std::shared_ptr<attention::KernelLibrary> library;
   Stream stream = 0;
+  std::string driver;  // path of libcuda; empty: the system's
   bool small = false;  // under a sanitizer, which is slow
 };
 Rig& rig();
@@ -36,6 +38,7 @@ struct Spec {
   // Of each request, how many of its last tokens are queries. Empty: one each, as decode has it.
   std::vector<std::int32_t> queries;
   attention::OptionArguments options{.scale = 0.3};
+  bool packed = false;       // contiguous, dense: requests one behind the other, a token is a slot
   bool zeroQueries = false;  // all weights equal: then the answer is a plain mean, and exact
   std::uint32_t seed = 1;
 };
@@ -44,6 +47,8 @@ std::string describe(const Spec& spec);
 
 float toFloat(Dtype dtype, std::uint16_t bits);
 std::uint16_t toBits(Dtype dtype, float value);
+// Calls `body` for 0 .. count - 1, on all processors.
+void inParallel(std::size_t count, const std::function<void(std::size_t)>& body);
 // Of query head `head`, in every test that has slopes (`slopeArray`).
 double alibiSlope(std::uint32_t head);
 inline constexpr std::uint16_t kNan = 0xffff;  // in both types
@@ -103,16 +108,27 @@ class Problem {
   // Compares with the float64 reference; throws test::Failure with the first difference.
   void checkOut(const std::string& what) const;
   // Other lengths of the same requests, none longer than before; K and V stay.
-  void shorten(const std::vector<std::int32_t>& lengths) { spec_.lengths = lengths; }
+  void shorten(const std::vector<std::int32_t>& lengths) {
+    spec_.lengths = lengths;
+    want_.clear();
+  }
 
  private:
   void drawRows(std::mt19937& random);
+  std::uint32_t placeUnits(std::mt19937& random);
   void layOut(std::mt19937& random);
+  void fillImage(bool value, std::size_t request);
+  void placeTensors();
   void placeQueries(std::mt19937& random);
   // Why one result is wrong; empty if it is right.
   std::string compare(std::size_t request, std::int32_t query, std::uint32_t head,
                       const std::vector<std::uint16_t>& out) const;
-  std::vector<double> reference(std::size_t request, std::int32_t query, std::uint32_t head) const;
+  struct ReferenceWork;
+  std::vector<ReferenceWork> referenceWorks() const;
+  void refer(const ReferenceWork& work, std::vector<double>& want) const;
+  const std::vector<double>& wanted() const;
+  // Where element 0 of a query's head lies in the queries and in the result.
+  std::size_t elementOf(std::size_t request, std::int32_t query, std::uint32_t head) const;
 
   Spec spec_;
   std::vector<std::int32_t> drawn_;  // lengths as they were at first
@@ -128,6 +144,7 @@ class Problem {
   std::uint64_t tokenStride_ = 0;
   std::uint64_t headStride_ = 0;
   std::vector<std::uint16_t> image_;
+  mutable std::vector<double> want_;  // for the present lengths; empty: not computed yet
   std::unique_ptr<DeviceArray> cache_, slotArray_, tableArray_, queryArray_, outArray_;
   attention::KvArguments kv_;
 };

@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 
 #define STANDIN_API extern "C" __attribute__((visibility("default"))) int
 
@@ -18,7 +19,10 @@ enum Result {
   NoDevice = 100,
   InvalidDevice = 101,
   InvalidContext = 201,
+  NoBinaryForGpu = 209,
+  UnsupportedPtxVersion = 222,
   InvalidHandle = 400,
+  NotFound = 500,
   NotReady = 600,
   NotSupported = 801,
   CaptureUnsupported = 900,
@@ -84,6 +88,14 @@ void removeUsed(std::size_t bytes);
 inline constexpr const char* kMemoryName = "cuda-stand-in";
 // The name to give to new memory: who shares a device shares it.
 const char* memoryName();
+
+// streams.cpp
+// Work that the stream does in its turn.
+void submit(void* stream, std::function<void()> work);
+
+// plain.cpp
+// Whether all of the range is plain memory of the device.
+bool plain(unsigned long long at, std::size_t bytes);
 
 // memory.cpp
 // Whether all of the range may be read (or written) by a copy.

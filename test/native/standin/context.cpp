@@ -22,6 +22,21 @@ std::atomic<int> retained{0};
 int primary;  // its address is the context
 thread_local std::vector<void*> contexts;
 
+// What the attributes say that only kernels ask for: a Hopper, and a small one.
+int attributeOf(int attribute) {
+  switch (attribute) {
+    case 13: return 1'980'000;                   // CLOCK_RATE
+    case 16: return 4;                           // MULTIPROCESSOR_COUNT
+    case 36: return 2'619'000;                   // MEMORY_CLOCK_RATE
+    case 38: return 1 << 20;                     // L2_CACHE_SIZE
+    case 75: return lacks("compute") ? 7 : 9;    // COMPUTE_CAPABILITY_MAJOR
+    case 76: return lacks("compute") ? 5 : 0;    // COMPUTE_CAPABILITY_MINOR
+    case 81: return 228 * 1024;                  // MAX_SHARED_MEMORY_PER_MULTIPROCESSOR
+    case 97: return 227 * 1024;                  // MAX_SHARED_MEMORY_PER_BLOCK_OPTIN
+    default: return -1;
+  }
+}
+
 int checkDevice(int device) {
   if (const int result = needDriver()) return result;
   return device == 0 ? Success : InvalidDevice;
@@ -87,6 +102,9 @@ STANDIN_API cuGetErrorName(int result, const char** name) {
     case NoDevice: *name = "CUDA_ERROR_NO_DEVICE"; return Success;
     case InvalidDevice: *name = "CUDA_ERROR_INVALID_DEVICE"; return Success;
     case InvalidContext: *name = "CUDA_ERROR_INVALID_CONTEXT"; return Success;
+    case NoBinaryForGpu: *name = "CUDA_ERROR_NO_BINARY_FOR_GPU"; return Success;
+    case UnsupportedPtxVersion: *name = "CUDA_ERROR_UNSUPPORTED_PTX_VERSION"; return Success;
+    case NotFound: *name = "CUDA_ERROR_NOT_FOUND"; return Success;
     case InvalidHandle: *name = "CUDA_ERROR_INVALID_HANDLE"; return Success;
     case NotReady: *name = "CUDA_ERROR_NOT_READY"; return Success;
     case NotSupported: *name = "CUDA_ERROR_NOT_SUPPORTED"; return Success;
@@ -124,6 +142,10 @@ STANDIN_API cuDeviceGetUuid_v2(char* uuid, int device) {
 
 STANDIN_API cuDeviceGetAttribute(int* value, int attribute, int device) {
   if (const int result = checkDevice(device)) return result;
+  if (const int known = attributeOf(attribute); known >= 0) {
+    *value = known;
+    return Success;
+  }
   if (attribute != kAttributeVmm && attribute != kAttributeFd) return InvalidValue;
   *value = !lacks(attribute == kAttributeVmm ? "vmm" : "fd");
   return Success;

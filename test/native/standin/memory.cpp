@@ -111,6 +111,7 @@ Pointer keep(std::shared_ptr<Allocation> allocation) {
 }  // namespace
 
 bool copyable(Pointer at, std::size_t bytes, bool write) {
+  if (plain(at, bytes)) return true;
   const std::lock_guard lock(state().mutex);
   const Pointer end = at + bytes;
   auto found = mappingFrom(at);

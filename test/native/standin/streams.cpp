@@ -1,5 +1,6 @@
 // Streams with a thread each, so that submitted work is pending until it has really run, and events.
 #include <atomic>
+#include <chrono>
 #include <condition_variable>
 #include <cstring>
 #include <deque>
@@ -7,6 +8,7 @@
 #include <memory>
 #include <mutex>
 #include <thread>
+#include <vector>
 
 #include "abi.hpp"
 
@@ -65,9 +67,17 @@ class StreamQueue {
   std::thread worker_;
 };
 
+using Clock = std::chrono::steady_clock;
+
+struct Recording {
+  std::atomic<bool> reached{false};
+  Clock::time_point when;  // once it is reached
+};
+
 // An event knows only its latest recording, as the real one does.
 struct Event {
-  std::shared_ptr<std::atomic<bool>> reached;
+  std::shared_ptr<Recording> recording;
+  bool reached() const { return recording == nullptr || recording->reached; }
 };
 
 StreamQueue& queueOf(void* stream) {
@@ -76,6 +86,9 @@ StreamQueue& queueOf(void* stream) {
 }
 
 }  // namespace
+
+void submit(void* stream, std::function<void()> work) { queueOf(stream).submit(std::move(work)); }
+
 }  // namespace standin
 
 using namespace standin;
@@ -116,17 +129,29 @@ STANDIN_API cuEventCreate(void** event, unsigned flags) {
 
 STANDIN_API cuEventRecord(void* event, void* stream) {
   if (const int result = needContext()) return result;
-  auto reached = std::make_shared<std::atomic<bool>>(false);
-  static_cast<Event*>(event)->reached = reached;
-  queueOf(stream).submit([reached] { *reached = true; });
+  auto recording = std::make_shared<Recording>();
+  static_cast<Event*>(event)->recording = recording;
+  queueOf(stream).submit([recording] {
+    recording->when = Clock::now();
+    recording->reached = true;
+  });
   return Success;
 }
 
 STANDIN_API cuEventQuery(void* event) {
   if (const int result = needContext()) return result;
   if (const int result = needNoCapture()) return result;
-  const auto& reached = static_cast<Event*>(event)->reached;
-  return reached == nullptr || *reached ? Success : NotReady;
+  return static_cast<Event*>(event)->reached() ? Success : NotReady;
+}
+
+STANDIN_API cuEventElapsedTime(float* ms, void* from, void* to) {
+  if (const int result = needContext()) return result;
+  const auto& begin = *static_cast<Event*>(from);
+  const auto& end = *static_cast<Event*>(to);
+  if (begin.recording == nullptr || end.recording == nullptr) return InvalidHandle;
+  if (!begin.reached() || !end.reached()) return NotReady;
+  *ms = std::chrono::duration<float, std::milli>(end.recording->when - begin.recording->when).count();
+  return Success;
 }
 
 STANDIN_API cuEventDestroy_v2(void* event) {
@@ -139,7 +164,11 @@ STANDIN_API cuMemcpyHtoDAsync_v2(unsigned long long to, const void* from, std::s
                                  void* stream) {
   if (const int result = needContext()) return result;
   if (!copyable(to, bytes, true)) return InvalidValue;
-  queueOf(stream).submit([=] { std::memcpy(reinterpret_cast<void*>(to), from, bytes); });
+  // As the real driver does with memory that is not pinned: it is the caller's again at once.
+  const auto* const begin = static_cast<const char*>(from);
+  const auto taken = std::make_shared<std::vector<char>>(begin, begin + bytes);
+  queueOf(stream).submit(
+      [=] { std::memcpy(reinterpret_cast<void*>(to), taken->data(), taken->size()); });
   return Success;
 }
 
