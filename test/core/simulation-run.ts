@@ -167,7 +167,7 @@ export class SimulationRun {
   answered(effects: readonly Effect[]): void {
     for (const effect of effects) {
       this.note(effect.kind === 'refuse' ? `refused later ${effect.error.code}` : effect.kind);
-      if (effect.kind === 'reclaim' || effect.kind === 'overdue') continue;
+      if (effect.kind !== 'grant' && effect.kind !== 'refuse') continue;
       const key = [...this.unanswered].find(asked =>
         asked.startsWith(`${effect.session} ${effect.grant} `),
       );
