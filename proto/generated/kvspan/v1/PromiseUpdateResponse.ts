@@ -1,0 +1,8 @@
+// Original file: proto/kvspan/v1/memory.proto
+
+
+export interface PromiseUpdateResponse {
+}
+
+export interface PromiseUpdateResponse__Output {
+}
