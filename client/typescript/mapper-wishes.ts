@@ -17,12 +17,16 @@ export class MapperWishes {
 
   constructor(
     private readonly pageBytes: bigint,
+    /** Draws what slots with a promise will need next; true: something came. */
+    private readonly drawAhead: () => Promise<boolean>,
     private readonly ask: (wish: GrantWish) => Promise<Granted>,
     private readonly done: (retryAfterMs: number) => void,
   ) {}
 
   /** The mapper asks; it is answered exactly once. */
   async wish(counts: readonly number[]): Promise<void> {
+    // What is promised is not asked for, and is given back to nobody: it need not wait.
+    if (await this.drawAhead()) return this.done(0);
     const holdMs = this.#holdUntil - now();
     if (holdMs > 0) return this.done(Math.ceil(holdMs));
     try {

@@ -13,7 +13,7 @@ void allocateStepFree() {
   kvspan_allocation made{};
   KV_OK(kvspan_cache_allocate_warm(cache, 200, &made, &lastError));
   KV_CHECK_EQ(made.slot, -1);
-  KV_OK(kvspan_cache_allocate(cache, 200, 0, &made, &lastError));
+  KV_OK(kvspan_cache_allocate(cache, 200, 0, 0, &made, &lastError));
   KV_CHECK_EQ(made.slot, 0);
   KV_CHECK_EQ(made.mapped_bytes, 2 * kPage);
 
@@ -59,8 +59,8 @@ KV_TEST("capi: a short step reports the slots, what they need and the lengths th
   Served served(4);
   const kvspan_cache cache = openCache(served.session);
   kvspan_allocation made{};
-  KV_OK(kvspan_cache_allocate(cache, 128, 0, &made, &lastError));
-  KV_OK(kvspan_cache_allocate(cache, 128, 0, &made, &lastError));
+  KV_OK(kvspan_cache_allocate(cache, 128, 0, 0, &made, &lastError));
+  KV_OK(kvspan_cache_allocate(cache, 128, 0, 0, &made, &lastError));
   const std::int32_t lengths[] = {1000, 130, 0, 0};
   kvspan_step_report report{};
   std::uint32_t shortSlots[4] = {};
@@ -80,7 +80,7 @@ KV_TEST("capi: an allocation waits for memory that arrives") {
   kvspan_allocation made{};
   std::thread engine([&] {
     kvspan_error error{};
-    kvspan_cache_allocate(cache, 300, kPatienceMs, &made, &error);
+    kvspan_cache_allocate(cache, 300, kPatienceMs, 0, &made, &error);
   });
   served.give(9, 3);
   engine.join();
@@ -150,7 +150,7 @@ KV_TEST("capi: closing ends a wait for events and an engine's calls") {
       kvspan_error error{};
       kvspan_allocation made{};
       kvspan_step_report report{};
-      while (kvspan_cache_allocate(cache, 100, 0, &made, &error) == KVSPAN_OK ||
+      while (kvspan_cache_allocate(cache, 100, 0, 0, &made, &error) == KVSPAN_OK ||
              std::string(error.code) == "SLOTS_EXHAUSTED") {
         const auto slot = static_cast<std::uint32_t>(std::max(made.slot, 0));
         const std::int32_t length = 300;
