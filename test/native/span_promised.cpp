@@ -132,7 +132,7 @@ KV_TEST("promised: freeing a slot ends its promise") {
   KV_CHECK_THROWS(Code::SlotUnknown, engine.cache->promise(9, true));
   rig.add({1});
   rig.session->keep(kPage);
-  KV_CHECK_EQ(engine.allocate(1), slot);
+  KV_CHECK_EQ(engine.cache->allocateWarm(1).slot, slot);
   engine.lengths[slot] = kTokensPerPage + 1;
   KV_CHECK(engine.step().outcome == StepOutcome::Short);
 }
