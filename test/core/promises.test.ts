@@ -165,6 +165,16 @@ describe('a promise', () => {
     expect(ledger.nextExpiry()).toBeNull();
   });
 
+  test('that lapses is no longer in the way of its own session', () => {
+    const ledger = ledgerOf({ sessionLimitBytes: pages(8) });
+    const a = open(ledger);
+    ledger.reserve(a.session, asking(a, 1, 8), at(0));
+    // Its own limit keeps it waiting, so that nobody else could help.
+    ledger.requestGrant(a.session, request(2, [1], 0, 5_000), at(0));
+    expect(granted(ledger.expire(at(1_000)))).toEqual([`${a.session}:2 1`]);
+    ledger.check();
+  });
+
   test('ends with its connection, though its process may hold memory on', () => {
     const ledger = ledgerOf();
     const a = open(ledger);
