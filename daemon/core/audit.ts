@@ -58,7 +58,8 @@ function auditTenants(sessions: readonly Session[], tenants: TenantTable): void 
     const promised = own.reduce((total, session) => total + session.promisedBytes, 0n);
     expect(
       promised === tenant.promisedBytes,
-      `tenant ${tenant.spec.name}: its sessions are promised ${promised}, its account says ${tenant.promisedBytes}`,
+      `tenant ${tenant.spec.name}: its sessions are promised ${promised}, ` +
+        `its account says ${tenant.promisedBytes}`,
     );
     guaranteed += tenant.guaranteedBytes;
   }
@@ -91,7 +92,8 @@ function auditSession(session: Session, pool: Pool): void {
   const promised = [...session.promises.values()].reduce((sum, one) => sum + one.bytes, 0n);
   expect(
     promised === session.promisedBytes && (session.state === 'open' || promised === 0n),
-    `${name}: is ${session.state}, its promises are ${promised} bytes, its account says ${session.promisedBytes}`,
+    `${name}: is ${session.state}, its promises are ${promised} bytes, ` +
+      `its account says ${session.promisedBytes}`,
   );
   expect(
     session.state === 'open' || session.waiting.length === 0,

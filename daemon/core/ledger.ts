@@ -69,7 +69,10 @@ export interface Ledger {
    */
   keepPromise(session: SessionId, promise: GrantId, leftBytes: Bytes, now: Instant): Effect[];
 
-  /** Out of a promise: met at once. Else met now (a `grant` effect), or queued up to `waitMs` (reclaim effects), or refused (thrown). */
+  /**
+   * Out of a promise: met at once. Else met now (a `grant` effect), or queued up to `waitMs` (reclaim
+   * effects), or refused (thrown).
+   */
   requestGrant(session: SessionId, request: GrantRequest, now: Instant): Effect[];
   /** False: no such grant is waiting. A cancelled grant gets a `refuse` effect (GRANT_CANCELLED). */
   cancelGrant(

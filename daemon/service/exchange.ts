@@ -15,7 +15,7 @@ import type { EventSink, Session } from './sessions.js';
 import {
   decodeAcquire,
   decodeGrantId,
-  decodePromiseUpdate,
+  decodeUpdatePromise,
   decodeReserve,
   decodeReturn,
   encodeGrant,
@@ -134,7 +134,7 @@ export class ExchangeStream implements EventSink {
     } else if (request.reserve) {
       this.reserve(id, request.reserve);
     } else if (request.promise) {
-      const { promise, leftBytes } = decodePromiseUpdate(request.promise);
+      const { promise, leftBytes } = decodeUpdatePromise(request.promise);
       effects.run(ledger.keepPromise(this.session.id, promise, leftBytes, clock.now()));
       this.send(id, { promiseNoted: {} });
     } else {

@@ -11,7 +11,7 @@ import type { CreateCacheResponse } from '../../proto/generated/kvspan/v1/Create
 import type { DestroyCacheRequest__Output } from '../../proto/generated/kvspan/v1/DestroyCacheRequest.js';
 import type { GetServerInfoResponse } from '../../proto/generated/kvspan/v1/GetServerInfoResponse.js';
 import type { PlaceCacheRequest__Output } from '../../proto/generated/kvspan/v1/PlaceCacheRequest.js';
-import type { PromiseUpdate__Output } from '../../proto/generated/kvspan/v1/PromiseUpdate.js';
+import type { UpdatePromiseRequest__Output } from '../../proto/generated/kvspan/v1/UpdatePromiseRequest.js';
 import type { ReserveRequest__Output } from '../../proto/generated/kvspan/v1/ReserveRequest.js';
 import type { ReserveResponse } from '../../proto/generated/kvspan/v1/ReserveResponse.js';
 import type { ReturnRequest__Output } from '../../proto/generated/kvspan/v1/ReturnRequest.js';
@@ -25,7 +25,7 @@ import {
   decodeAcquire,
   decodeAdopt,
   decodeCacheId,
-  decodePromiseUpdate,
+  decodeUpdatePromise,
   decodeReserve,
   decodeReturn,
   encodeDevice,
@@ -173,9 +173,9 @@ async function whileCalled<T>(
 function updatePromise(
   { ledger, effects, clock }: ServiceContext,
   session: Session,
-  wire: PromiseUpdate__Output,
+  wire: UpdatePromiseRequest__Output,
 ): object {
-  const { promise, leftBytes } = decodePromiseUpdate(wire);
+  const { promise, leftBytes } = decodeUpdatePromise(wire);
   effects.run(ledger.keepPromise(session.id, promise, leftBytes, clock.now()));
   return {};
 }

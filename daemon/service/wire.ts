@@ -16,7 +16,7 @@ import type { CacheInfo } from '../../proto/generated/kvspan/v1/CacheInfo.js';
 import type { DeviceInfo } from '../../proto/generated/kvspan/v1/DeviceInfo.js';
 import type { Grant } from '../../proto/generated/kvspan/v1/Grant.js';
 import type { Promised } from '../../proto/generated/kvspan/v1/Promised.js';
-import type { PromiseUpdate__Output } from '../../proto/generated/kvspan/v1/PromiseUpdate.js';
+import type { UpdatePromiseRequest__Output } from '../../proto/generated/kvspan/v1/UpdatePromiseRequest.js';
 import type { ReserveRequest__Output } from '../../proto/generated/kvspan/v1/ReserveRequest.js';
 import type { ReturnRequest__Output } from '../../proto/generated/kvspan/v1/ReturnRequest.js';
 import type { ReturnResponse } from '../../proto/generated/kvspan/v1/ReturnResponse.js';
@@ -82,8 +82,8 @@ export const decodeReserve = (wire: ReserveRequest__Output): ReserveRequest => (
   lapseMs: decodeUint32(wire.lapseMs, 'lapse_ms'),
 });
 
-export const decodePromiseUpdate = (
-  wire: PromiseUpdate__Output,
+export const decodeUpdatePromise = (
+  wire: UpdatePromiseRequest__Output,
 ): { readonly promise: GrantId; readonly leftBytes: Bytes } => ({
   promise: grantId(decodeUint64(wire.promiseId, 'promise_id')),
   leftBytes: bytes(decodeUint64(wire.leftBytes, 'left_bytes')),

@@ -25,8 +25,6 @@ import type { MemoryServiceClient as _kvspan_v1_MemoryServiceClient, MemoryServi
 import type { PlaceCacheRequest as _kvspan_v1_PlaceCacheRequest, PlaceCacheRequest__Output as _kvspan_v1_PlaceCacheRequest__Output } from './kvspan/v1/PlaceCacheRequest.js';
 import type { PlaceCacheResponse as _kvspan_v1_PlaceCacheResponse, PlaceCacheResponse__Output as _kvspan_v1_PlaceCacheResponse__Output } from './kvspan/v1/PlaceCacheResponse.js';
 import type { PromiseCut as _kvspan_v1_PromiseCut, PromiseCut__Output as _kvspan_v1_PromiseCut__Output } from './kvspan/v1/PromiseCut.js';
-import type { PromiseUpdate as _kvspan_v1_PromiseUpdate, PromiseUpdate__Output as _kvspan_v1_PromiseUpdate__Output } from './kvspan/v1/PromiseUpdate.js';
-import type { PromiseUpdateResponse as _kvspan_v1_PromiseUpdateResponse, PromiseUpdateResponse__Output as _kvspan_v1_PromiseUpdateResponse__Output } from './kvspan/v1/PromiseUpdateResponse.js';
 import type { Promised as _kvspan_v1_Promised, Promised__Output as _kvspan_v1_Promised__Output } from './kvspan/v1/Promised.js';
 import type { Ready as _kvspan_v1_Ready, Ready__Output as _kvspan_v1_Ready__Output } from './kvspan/v1/Ready.js';
 import type { Reclaim as _kvspan_v1_Reclaim, Reclaim__Output as _kvspan_v1_Reclaim__Output } from './kvspan/v1/Reclaim.js';
@@ -37,6 +35,8 @@ import type { ReserveRequest as _kvspan_v1_ReserveRequest, ReserveRequest__Outpu
 import type { ReserveResponse as _kvspan_v1_ReserveResponse, ReserveResponse__Output as _kvspan_v1_ReserveResponse__Output } from './kvspan/v1/ReserveResponse.js';
 import type { ReturnRequest as _kvspan_v1_ReturnRequest, ReturnRequest__Output as _kvspan_v1_ReturnRequest__Output } from './kvspan/v1/ReturnRequest.js';
 import type { ReturnResponse as _kvspan_v1_ReturnResponse, ReturnResponse__Output as _kvspan_v1_ReturnResponse__Output } from './kvspan/v1/ReturnResponse.js';
+import type { UpdatePromiseRequest as _kvspan_v1_UpdatePromiseRequest, UpdatePromiseRequest__Output as _kvspan_v1_UpdatePromiseRequest__Output } from './kvspan/v1/UpdatePromiseRequest.js';
+import type { UpdatePromiseResponse as _kvspan_v1_UpdatePromiseResponse, UpdatePromiseResponse__Output as _kvspan_v1_UpdatePromiseResponse__Output } from './kvspan/v1/UpdatePromiseResponse.js';
 
 type SubtypeConstructor<Constructor extends new (...args: any) => any, Subtype> = {
   new(...args: ConstructorParameters<Constructor>): Subtype;
@@ -71,8 +71,6 @@ export interface ProtoGrpcType {
       PlaceCacheRequest: MessageTypeDefinition<_kvspan_v1_PlaceCacheRequest, _kvspan_v1_PlaceCacheRequest__Output>
       PlaceCacheResponse: MessageTypeDefinition<_kvspan_v1_PlaceCacheResponse, _kvspan_v1_PlaceCacheResponse__Output>
       PromiseCut: MessageTypeDefinition<_kvspan_v1_PromiseCut, _kvspan_v1_PromiseCut__Output>
-      PromiseUpdate: MessageTypeDefinition<_kvspan_v1_PromiseUpdate, _kvspan_v1_PromiseUpdate__Output>
-      PromiseUpdateResponse: MessageTypeDefinition<_kvspan_v1_PromiseUpdateResponse, _kvspan_v1_PromiseUpdateResponse__Output>
       Promised: MessageTypeDefinition<_kvspan_v1_Promised, _kvspan_v1_Promised__Output>
       Ready: MessageTypeDefinition<_kvspan_v1_Ready, _kvspan_v1_Ready__Output>
       Reclaim: MessageTypeDefinition<_kvspan_v1_Reclaim, _kvspan_v1_Reclaim__Output>
@@ -83,6 +81,8 @@ export interface ProtoGrpcType {
       ReserveResponse: MessageTypeDefinition<_kvspan_v1_ReserveResponse, _kvspan_v1_ReserveResponse__Output>
       ReturnRequest: MessageTypeDefinition<_kvspan_v1_ReturnRequest, _kvspan_v1_ReturnRequest__Output>
       ReturnResponse: MessageTypeDefinition<_kvspan_v1_ReturnResponse, _kvspan_v1_ReturnResponse__Output>
+      UpdatePromiseRequest: MessageTypeDefinition<_kvspan_v1_UpdatePromiseRequest, _kvspan_v1_UpdatePromiseRequest__Output>
+      UpdatePromiseResponse: MessageTypeDefinition<_kvspan_v1_UpdatePromiseResponse, _kvspan_v1_UpdatePromiseResponse__Output>
     }
   }
 }

@@ -293,9 +293,9 @@ const rows: Row[] = [
   ...args('setUmask', { mask: 'integer' }, bad => native.setUmask(bad), [0]),
 ];
 
-const promising = new Set([
-  ...['grant', 'connect', 'giveBack', 'allocate', 'allocatePromised', 'attend', 'attendBuffer'],
-]);
+const promising = new Set(
+  'grant connect giveBack allocate allocatePromised attend attendBuffer'.split(' '),
+);
 
 async function refusal(row: Row, bad: unknown): Promise<unknown> {
   if (promising.has(row.call))

@@ -87,24 +87,24 @@ describe('a process that wants more than its fair share', () => {
   });
 });
 
-describe('onReclaim', () => {
-  /** A process of one tenant with all of the pool in live slots, and another that wants some. */
-  async function preempting(onReclaim: OnReclaim | null): Promise<{
-    cache: Awaited<ReturnType<Session['createCache']>>;
-    wanting: Promise<unknown>;
-  }> {
-    daemon = await startDaemon({ poolBytes: '64MiB', logLevel: 'fatal' });
-    admin = new Admin(daemon.directory);
-    session = await connectTo(daemon.directory, onReclaim === null ? {} : { onReclaim });
-    const cache = await session.createCache(SMALL);
-    for (let slot = 0; slot < 8; slot++) await cache.allocate(4 * TOKENS_PER_PAGE);
-    const order = { directory: daemon.directory, slots: 1, tokens: 4 * TOKENS_PER_PAGE, idle: 0 };
-    child = fork(childScript('test/client/children/holder'), [
-      JSON.stringify({ ...order, waitMs: 10_000 }),
-    ]);
-    return { cache, wanting: once(child, 'message') };
-  }
+/** A process of one tenant with all of the pool in live slots, and another that wants some. */
+async function preempting(onReclaim: OnReclaim | null): Promise<{
+  cache: Awaited<ReturnType<Session['createCache']>>;
+  wanting: Promise<unknown>;
+}> {
+  daemon = await startDaemon({ poolBytes: '64MiB', logLevel: 'fatal' });
+  admin = new Admin(daemon.directory);
+  session = await connectTo(daemon.directory, onReclaim === null ? {} : { onReclaim });
+  const cache = await session.createCache(SMALL);
+  for (let slot = 0; slot < 8; slot++) await cache.allocate(4 * TOKENS_PER_PAGE);
+  const order = { directory: daemon.directory, slots: 1, tokens: 4 * TOKENS_PER_PAGE, idle: 0 };
+  child = fork(childScript('test/client/children/holder'), [
+    JSON.stringify({ ...order, waitMs: 10_000 }),
+  ]);
+  return { cache, wanting: once(child, 'message') };
+}
 
+describe('onReclaim', () => {
   it('is told what is missing when all that is idle is given, and what it frees is given too', async () => {
     const calls: [bigint, boolean][] = [];
     let freed = -1;

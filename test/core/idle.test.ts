@@ -5,8 +5,16 @@ import type { Effect, ExtentId, SessionId, TenantSpec } from '../../daemon/core/
 import { at, granted, hold, ledgerOf, pages, peer, reclaims, request } from './support.js';
 
 const tenant = (index: number, changes: Partial<TenantSpec> = {}): TenantSpec => ({
-  ...{ name: `t${index}`, everybody: false, uids: [1000 + index], gids: [], memberUids: [] },
-  ...{ clients: [], guaranteedBytes: pages(0), limitBytes: pages(16), weight: 1, held: false },
+  name: `t${index}`,
+  everybody: false,
+  uids: [1000 + index],
+  gids: [],
+  memberUids: [],
+  clients: [],
+  guaranteedBytes: pages(0),
+  limitBytes: pages(16),
+  weight: 1,
+  held: false,
   ...changes,
 });
 

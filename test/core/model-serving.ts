@@ -4,7 +4,10 @@ import { type ModelCut, type ModelPromise, type ModelWaiter } from './model-type
 
 export class ModelServing extends ModelLine {
   now = 0;
-  /** `grant S G pages...`, `promised S P pages`, `cut S P 0 lapsed` and `refuse S G CODE`, in order, of the last operation. */
+  /**
+   * `grant S G pages...`, `promised S P pages`, `cut S P 0 lapsed` and `refuse S G CODE`, in order, of
+   * the last operation.
+   */
   said: string[] = [];
   /**
    * Whose promises are cut for whom is policy, so the model is told: by `session grant`, what goes

@@ -64,8 +64,16 @@ const keep = (ledger: Ledger, { session }: Engine, id: number, left: number, now
   ledger.keepPromise(session, promise(id), pages(left), at(now));
 
 const tenant = (index: number, changes: Partial<TenantSpec> = {}): TenantSpec => ({
-  ...{ name: `t${index}`, everybody: false, uids: [1000 + index], gids: [], memberUids: [] },
-  ...{ clients: [], guaranteedBytes: pages(0), limitBytes: pages(16), weight: 1, held: false },
+  name: `t${index}`,
+  everybody: false,
+  uids: [1000 + index],
+  gids: [],
+  memberUids: [],
+  clients: [],
+  guaranteedBytes: pages(0),
+  limitBytes: pages(16),
+  weight: 1,
+  held: false,
   ...changes,
 });
 
@@ -156,7 +164,11 @@ describe('a promise', () => {
     expect(ledger.nextExpiry()).toBeLessThanOrEqual(1_000);
     const effects = ledger.expire(at(1_000));
     expect(effects[0]).toEqual({
-      ...{ kind: 'cut', session: a.session, promise: 1n, leftBytes: 0n, reason: 'lapsed' },
+      kind: 'cut',
+      session: a.session,
+      promise: 1n,
+      leftBytes: 0n,
+      reason: 'lapsed',
     });
     expect(granted(effects)).toEqual([`${b.session}:1 1`]);
     expect(ledger.expire(at(1_899)).filter(({ kind }) => kind === 'cut')).toEqual([]);
@@ -246,8 +258,12 @@ describe('what a guarantee needs', () => {
     const change = (changes: Partial<TenantChange>): Effect[] =>
       ledger.setTenant(
         {
-          ...{ name: 't0', revision: ledger.tenants().revision, guaranteedBytes: pages(0) },
-          ...{ limitBytes: pages(16), weight: 1, held: false },
+          name: 't0',
+          revision: ledger.tenants().revision,
+          guaranteedBytes: pages(0),
+          limitBytes: pages(16),
+          weight: 1,
+          held: false,
           ...changes,
         },
         at(1),

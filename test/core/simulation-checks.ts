@@ -128,7 +128,8 @@ export function checkViews(ledger: Ledger, model: ReferenceModel): void {
     model.sessions
       .map(
         ({ id, state }) =>
-          `${id} ${pages(model.held(id))} ${pages(model.promised(id))} ${state === 'open' ? 'open' : 'lingering'}`,
+          `${id} ${pages(model.held(id))} ${pages(model.promised(id))} ` +
+          (state === 'open' ? 'open' : 'lingering'),
       )
       .join('; '),
   );

@@ -1,5 +1,4 @@
 /** Promises in the simulation: how they are drawn. */
-import type { ModelPromise } from './model-types.js';
 import type { Prng } from './prng.js';
 import type { ReferenceModel } from './reference-model.js';
 
@@ -36,7 +35,7 @@ export function drawPromise(
   prng: Prng,
   model: ReferenceModel,
 ): { readonly session: bigint; readonly promise: bigint; readonly pages: number } {
-  const one = prng.pick(model.promises) as ModelPromise | undefined;
+  const one = prng.pick(model.promises);
   const { session = 1n, id = 88_888n, pages = 0 } = one ?? {};
   if (prng.chance(0.97)) return { session, promise: id, pages };
   return { session: prng.pick(model.sessions)?.id ?? 1n, promise: id, pages };

@@ -115,9 +115,10 @@ export class SimulationRun {
     const key = `${session} ${grant} ${(this.askedCount += 1)}`;
     this.unanswered.add(key);
     const before = this.model.waiting.length;
+    const what = promise === null ? 'request' : 'draw';
     const where = promise === null ? `within ${waitMs} ms` : `of promise ${promise}`;
     const done = this.apply(
-      `${promise === null ? 'request' : 'draw'} ${session} ${grant} [${counts.join(',')}] >= ${minimum} ${where}`,
+      `${what} ${session} ${grant} [${counts.join(',')}] >= ${minimum} ${where}`,
       () => this.ledger.requestGrant(sessionId(session), asking, at(this.now)),
       () => this.model.request(session, grant, pieces, minimum, waitMs, promise),
     );
@@ -140,7 +141,8 @@ export class SimulationRun {
     const key = `${session} ${promise} ${(this.askedCount += 1)}`;
     this.unanswered.add(key);
     const done = this.apply(
-      `reserve ${session} ${promise}: ${tokens} of ${cache}, ${mapped} mapped, within ${waitMs} ms, for ${lapse} ms`,
+      `reserve ${session} ${promise}: ${tokens} of ${cache}, ${mapped} mapped, within ${waitMs} ms, ` +
+        `for ${lapse} ms`,
       () => this.ledger.reserve(sessionId(session), asking, at(this.now)),
       () => this.model.reserve(session, promise, { cache, tokens, mapped, lapse }, waitMs),
     );

@@ -12,10 +12,13 @@ export type Row = readonly [
 ];
 
 export interface Asking {
-  unary(method: 'acquire' | 'reserve' | 'updatePromise', request: object): Promise<unknown>;
-  onStream(request: Omit<ExchangeRequest, 'requestId'>): Promise<unknown>;
+  readonly unary: (
+    method: 'acquire' | 'reserve' | 'updatePromise',
+    request: object,
+  ) => Promise<unknown>;
+  readonly onStream: (request: Omit<ExchangeRequest, 'requestId'>) => Promise<unknown>;
   /** Of a cache of 64 tokens, which take one page. */
-  cacheId(): string;
+  readonly cacheId: () => string;
 }
 
 const max = UINT64_MAX.toString();
@@ -83,7 +86,7 @@ export function promiseRows({ unary, onStream, cacheId }: Asking): Row[] {
       'promise_id',
     ],
     [
-      'PromiseUpdate.promise_id',
+      'UpdatePromiseRequest.promise_id',
       '0',
       () => unary('updatePromise', {}),
       'PROMISE_UNKNOWN',

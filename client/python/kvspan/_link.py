@@ -153,7 +153,7 @@ class Link:
 
     def update_promise(self, promise_id: int, left_bytes: int) -> Future[memory.ExchangeResponse]:
         """No more than this is needed of it; 0: nothing, which ends it. Renews it."""
-        update = memory.PromiseUpdate(promise_id=promise_id, left_bytes=left_bytes)
+        update = memory.UpdatePromiseRequest(promise_id=promise_id, left_bytes=left_bytes)
         return self._ask(memory.ExchangeRequest(promise=update))
 
     def give_back(self, extent_ids: Sequence[int]) -> Future[memory.ExchangeResponse]:

@@ -210,7 +210,8 @@ class Session:
 
     def on(self, event: str, listener: Callable[[Any], None]) -> Callable[[], None]:
         """Calls ``listener`` on a background thread for each "disconnected", "reconnected",
-        "reclaim", "promise_cut" or "draining" (:mod:`kvspan.events`). Returns what takes the listener off again."""
+        "reclaim", "promise_cut" or "draining" (:mod:`kvspan.events`). Returns what takes the listener
+        off again."""
         self._check("on")
         return self._listeners.add(event, listener)
 

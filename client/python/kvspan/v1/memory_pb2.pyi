@@ -123,7 +123,7 @@ class Promised(_message.Message):
     promised_bytes: int
     def __init__(self, promise_id: _Optional[int] = ..., promised_bytes: _Optional[int] = ...) -> None: ...
 
-class PromiseUpdate(_message.Message):
+class UpdatePromiseRequest(_message.Message):
     __slots__ = ("promise_id", "left_bytes")
     PROMISE_ID_FIELD_NUMBER: _ClassVar[int]
     LEFT_BYTES_FIELD_NUMBER: _ClassVar[int]
@@ -131,7 +131,7 @@ class PromiseUpdate(_message.Message):
     left_bytes: int
     def __init__(self, promise_id: _Optional[int] = ..., left_bytes: _Optional[int] = ...) -> None: ...
 
-class PromiseUpdateResponse(_message.Message):
+class UpdatePromiseResponse(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...
 
@@ -213,8 +213,8 @@ class ExchangeRequest(_message.Message):
     cancel: CancelRequest
     reclaim_report: ReclaimReport
     reserve: ReserveRequest
-    promise: PromiseUpdate
-    def __init__(self, request_id: _Optional[int] = ..., acquire: _Optional[_Union[AcquireRequest, _Mapping]] = ..., cancel: _Optional[_Union[CancelRequest, _Mapping]] = ..., reclaim_report: _Optional[_Union[ReclaimReport, _Mapping]] = ..., reserve: _Optional[_Union[ReserveRequest, _Mapping]] = ..., promise: _Optional[_Union[PromiseUpdate, _Mapping]] = ..., **kwargs) -> None: ...
+    promise: UpdatePromiseRequest
+    def __init__(self, request_id: _Optional[int] = ..., acquire: _Optional[_Union[AcquireRequest, _Mapping]] = ..., cancel: _Optional[_Union[CancelRequest, _Mapping]] = ..., reclaim_report: _Optional[_Union[ReclaimReport, _Mapping]] = ..., reserve: _Optional[_Union[ReserveRequest, _Mapping]] = ..., promise: _Optional[_Union[UpdatePromiseRequest, _Mapping]] = ..., **kwargs) -> None: ...
 
 class ExchangeResponse(_message.Message):
     __slots__ = ("request_id", "grant", "returned", "refusal", "reclaim", "draining", "cancelled", "ready", "reclaim_noted", "promised", "promise_noted", "promise_cut")
@@ -240,9 +240,9 @@ class ExchangeResponse(_message.Message):
     ready: Ready
     reclaim_noted: ReclaimReportResponse
     promised: Promised
-    promise_noted: PromiseUpdateResponse
+    promise_noted: UpdatePromiseResponse
     promise_cut: PromiseCut
-    def __init__(self, request_id: _Optional[int] = ..., grant: _Optional[_Union[Grant, _Mapping]] = ..., returned: _Optional[_Union[ReturnResponse, _Mapping]] = ..., refusal: _Optional[_Union[_types_pb2.Refusal, _Mapping]] = ..., reclaim: _Optional[_Union[Reclaim, _Mapping]] = ..., draining: _Optional[_Union[Draining, _Mapping]] = ..., cancelled: _Optional[_Union[CancelResponse, _Mapping]] = ..., ready: _Optional[_Union[Ready, _Mapping]] = ..., reclaim_noted: _Optional[_Union[ReclaimReportResponse, _Mapping]] = ..., promised: _Optional[_Union[Promised, _Mapping]] = ..., promise_noted: _Optional[_Union[PromiseUpdateResponse, _Mapping]] = ..., promise_cut: _Optional[_Union[PromiseCut, _Mapping]] = ...) -> None: ...
+    def __init__(self, request_id: _Optional[int] = ..., grant: _Optional[_Union[Grant, _Mapping]] = ..., returned: _Optional[_Union[ReturnResponse, _Mapping]] = ..., refusal: _Optional[_Union[_types_pb2.Refusal, _Mapping]] = ..., reclaim: _Optional[_Union[Reclaim, _Mapping]] = ..., draining: _Optional[_Union[Draining, _Mapping]] = ..., cancelled: _Optional[_Union[CancelResponse, _Mapping]] = ..., ready: _Optional[_Union[Ready, _Mapping]] = ..., reclaim_noted: _Optional[_Union[ReclaimReportResponse, _Mapping]] = ..., promised: _Optional[_Union[Promised, _Mapping]] = ..., promise_noted: _Optional[_Union[UpdatePromiseResponse, _Mapping]] = ..., promise_cut: _Optional[_Union[PromiseCut, _Mapping]] = ...) -> None: ...
 
 class Ready(_message.Message):
     __slots__ = ("session_id", "held_bytes", "limit_bytes")

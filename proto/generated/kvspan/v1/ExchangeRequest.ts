@@ -5,7 +5,7 @@ import type { ReturnRequest as _kvspan_v1_ReturnRequest, ReturnRequest__Output a
 import type { CancelRequest as _kvspan_v1_CancelRequest, CancelRequest__Output as _kvspan_v1_CancelRequest__Output } from '../../kvspan/v1/CancelRequest.js';
 import type { ReclaimReport as _kvspan_v1_ReclaimReport, ReclaimReport__Output as _kvspan_v1_ReclaimReport__Output } from '../../kvspan/v1/ReclaimReport.js';
 import type { ReserveRequest as _kvspan_v1_ReserveRequest, ReserveRequest__Output as _kvspan_v1_ReserveRequest__Output } from '../../kvspan/v1/ReserveRequest.js';
-import type { PromiseUpdate as _kvspan_v1_PromiseUpdate, PromiseUpdate__Output as _kvspan_v1_PromiseUpdate__Output } from '../../kvspan/v1/PromiseUpdate.js';
+import type { UpdatePromiseRequest as _kvspan_v1_UpdatePromiseRequest, UpdatePromiseRequest__Output as _kvspan_v1_UpdatePromiseRequest__Output } from '../../kvspan/v1/UpdatePromiseRequest.js';
 import type { Long } from '@grpc/proto-loader';
 
 export interface ExchangeRequest {
@@ -21,7 +21,7 @@ export interface ExchangeRequest {
    */
   'reclaimReport'?: (_kvspan_v1_ReclaimReport | null);
   'reserve'?: (_kvspan_v1_ReserveRequest | null);
-  'promise'?: (_kvspan_v1_PromiseUpdate | null);
+  'promise'?: (_kvspan_v1_UpdatePromiseRequest | null);
   'request'?: "acquire"|"return"|"cancel"|"reclaimReport"|"reserve"|"promise";
 }
 
@@ -38,6 +38,6 @@ export interface ExchangeRequest__Output {
    */
   'reclaimReport'?: (_kvspan_v1_ReclaimReport__Output | null);
   'reserve'?: (_kvspan_v1_ReserveRequest__Output | null);
-  'promise'?: (_kvspan_v1_PromiseUpdate__Output | null);
+  'promise'?: (_kvspan_v1_UpdatePromiseRequest__Output | null);
   'request'?: "acquire"|"return"|"cancel"|"reclaimReport"|"reserve"|"promise";
 }

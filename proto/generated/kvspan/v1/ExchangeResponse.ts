@@ -9,7 +9,7 @@ import type { CancelResponse as _kvspan_v1_CancelResponse, CancelResponse__Outpu
 import type { Ready as _kvspan_v1_Ready, Ready__Output as _kvspan_v1_Ready__Output } from '../../kvspan/v1/Ready.js';
 import type { ReclaimReportResponse as _kvspan_v1_ReclaimReportResponse, ReclaimReportResponse__Output as _kvspan_v1_ReclaimReportResponse__Output } from '../../kvspan/v1/ReclaimReportResponse.js';
 import type { Promised as _kvspan_v1_Promised, Promised__Output as _kvspan_v1_Promised__Output } from '../../kvspan/v1/Promised.js';
-import type { PromiseUpdateResponse as _kvspan_v1_PromiseUpdateResponse, PromiseUpdateResponse__Output as _kvspan_v1_PromiseUpdateResponse__Output } from '../../kvspan/v1/PromiseUpdateResponse.js';
+import type { UpdatePromiseResponse as _kvspan_v1_UpdatePromiseResponse, UpdatePromiseResponse__Output as _kvspan_v1_UpdatePromiseResponse__Output } from '../../kvspan/v1/UpdatePromiseResponse.js';
 import type { PromiseCut as _kvspan_v1_PromiseCut, PromiseCut__Output as _kvspan_v1_PromiseCut__Output } from '../../kvspan/v1/PromiseCut.js';
 import type { Long } from '@grpc/proto-loader';
 
@@ -30,7 +30,7 @@ export interface ExchangeResponse {
   'ready'?: (_kvspan_v1_Ready | null);
   'reclaimNoted'?: (_kvspan_v1_ReclaimReportResponse | null);
   'promised'?: (_kvspan_v1_Promised | null);
-  'promiseNoted'?: (_kvspan_v1_PromiseUpdateResponse | null);
+  'promiseNoted'?: (_kvspan_v1_UpdatePromiseResponse | null);
   /**
    * An event.
    */
@@ -55,7 +55,7 @@ export interface ExchangeResponse__Output {
   'ready'?: (_kvspan_v1_Ready__Output | null);
   'reclaimNoted'?: (_kvspan_v1_ReclaimReportResponse__Output | null);
   'promised'?: (_kvspan_v1_Promised__Output | null);
-  'promiseNoted'?: (_kvspan_v1_PromiseUpdateResponse__Output | null);
+  'promiseNoted'?: (_kvspan_v1_UpdatePromiseResponse__Output | null);
   /**
    * An event.
    */

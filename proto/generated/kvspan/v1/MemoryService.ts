@@ -16,12 +16,12 @@ import type { GetServerInfoRequest as _kvspan_v1_GetServerInfoRequest, GetServer
 import type { GetServerInfoResponse as _kvspan_v1_GetServerInfoResponse, GetServerInfoResponse__Output as _kvspan_v1_GetServerInfoResponse__Output } from '../../kvspan/v1/GetServerInfoResponse.js';
 import type { PlaceCacheRequest as _kvspan_v1_PlaceCacheRequest, PlaceCacheRequest__Output as _kvspan_v1_PlaceCacheRequest__Output } from '../../kvspan/v1/PlaceCacheRequest.js';
 import type { PlaceCacheResponse as _kvspan_v1_PlaceCacheResponse, PlaceCacheResponse__Output as _kvspan_v1_PlaceCacheResponse__Output } from '../../kvspan/v1/PlaceCacheResponse.js';
-import type { PromiseUpdate as _kvspan_v1_PromiseUpdate, PromiseUpdate__Output as _kvspan_v1_PromiseUpdate__Output } from '../../kvspan/v1/PromiseUpdate.js';
-import type { PromiseUpdateResponse as _kvspan_v1_PromiseUpdateResponse, PromiseUpdateResponse__Output as _kvspan_v1_PromiseUpdateResponse__Output } from '../../kvspan/v1/PromiseUpdateResponse.js';
 import type { ReserveRequest as _kvspan_v1_ReserveRequest, ReserveRequest__Output as _kvspan_v1_ReserveRequest__Output } from '../../kvspan/v1/ReserveRequest.js';
 import type { ReserveResponse as _kvspan_v1_ReserveResponse, ReserveResponse__Output as _kvspan_v1_ReserveResponse__Output } from '../../kvspan/v1/ReserveResponse.js';
 import type { ReturnRequest as _kvspan_v1_ReturnRequest, ReturnRequest__Output as _kvspan_v1_ReturnRequest__Output } from '../../kvspan/v1/ReturnRequest.js';
 import type { ReturnResponse as _kvspan_v1_ReturnResponse, ReturnResponse__Output as _kvspan_v1_ReturnResponse__Output } from '../../kvspan/v1/ReturnResponse.js';
+import type { UpdatePromiseRequest as _kvspan_v1_UpdatePromiseRequest, UpdatePromiseRequest__Output as _kvspan_v1_UpdatePromiseRequest__Output } from '../../kvspan/v1/UpdatePromiseRequest.js';
+import type { UpdatePromiseResponse as _kvspan_v1_UpdatePromiseResponse, UpdatePromiseResponse__Output as _kvspan_v1_UpdatePromiseResponse__Output } from '../../kvspan/v1/UpdatePromiseResponse.js';
 
 export interface MemoryServiceClient extends grpc.Client {
   /**
@@ -152,7 +152,7 @@ export interface MemoryServiceClient extends grpc.Client {
    * tenant's, and is used by `Acquire` with its `promise_id`, which is then met at once. It waits in
    * line as a grant does, and is cancelled as one. The unary twin of `ExchangeRequest.reserve`.
    * 
-   * A promise is made smaller by what is used of it and by `PromiseUpdate`, never larger. It ends when
+   * A promise is made smaller by what is used of it and by `UpdatePromiseRequest`, never larger. It ends when
    * nothing is left of it, when it lapses (no use and no update for `lapse_ms`), and with its session's
    * connection. A promise out of what a tenant borrowed is cut when another tenant's guarantee needs
    * the memory, or when entitlements change; `PromiseCut` tells of it. Within a guarantee it is never cut.
@@ -170,7 +170,7 @@ export interface MemoryServiceClient extends grpc.Client {
    * tenant's, and is used by `Acquire` with its `promise_id`, which is then met at once. It waits in
    * line as a grant does, and is cancelled as one. The unary twin of `ExchangeRequest.reserve`.
    * 
-   * A promise is made smaller by what is used of it and by `PromiseUpdate`, never larger. It ends when
+   * A promise is made smaller by what is used of it and by `UpdatePromiseRequest`, never larger. It ends when
    * nothing is left of it, when it lapses (no use and no update for `lapse_ms`), and with its session's
    * connection. A promise out of what a tenant borrowed is cut when another tenant's guarantee needs
    * the memory, or when entitlements change; `PromiseCut` tells of it. Within a guarantee it is never cut.
@@ -202,17 +202,17 @@ export interface MemoryServiceClient extends grpc.Client {
   /**
    * The unary twin of `ExchangeRequest.promise`. Errors: PROMISE_UNKNOWN, INVALID_ARGUMENT.
    */
-  UpdatePromise(argument: _kvspan_v1_PromiseUpdate, metadata: grpc.Metadata, options: grpc.CallOptions, callback: grpc.requestCallback<_kvspan_v1_PromiseUpdateResponse__Output>): grpc.ClientUnaryCall;
-  UpdatePromise(argument: _kvspan_v1_PromiseUpdate, metadata: grpc.Metadata, callback: grpc.requestCallback<_kvspan_v1_PromiseUpdateResponse__Output>): grpc.ClientUnaryCall;
-  UpdatePromise(argument: _kvspan_v1_PromiseUpdate, options: grpc.CallOptions, callback: grpc.requestCallback<_kvspan_v1_PromiseUpdateResponse__Output>): grpc.ClientUnaryCall;
-  UpdatePromise(argument: _kvspan_v1_PromiseUpdate, callback: grpc.requestCallback<_kvspan_v1_PromiseUpdateResponse__Output>): grpc.ClientUnaryCall;
+  UpdatePromise(argument: _kvspan_v1_UpdatePromiseRequest, metadata: grpc.Metadata, options: grpc.CallOptions, callback: grpc.requestCallback<_kvspan_v1_UpdatePromiseResponse__Output>): grpc.ClientUnaryCall;
+  UpdatePromise(argument: _kvspan_v1_UpdatePromiseRequest, metadata: grpc.Metadata, callback: grpc.requestCallback<_kvspan_v1_UpdatePromiseResponse__Output>): grpc.ClientUnaryCall;
+  UpdatePromise(argument: _kvspan_v1_UpdatePromiseRequest, options: grpc.CallOptions, callback: grpc.requestCallback<_kvspan_v1_UpdatePromiseResponse__Output>): grpc.ClientUnaryCall;
+  UpdatePromise(argument: _kvspan_v1_UpdatePromiseRequest, callback: grpc.requestCallback<_kvspan_v1_UpdatePromiseResponse__Output>): grpc.ClientUnaryCall;
   /**
    * The unary twin of `ExchangeRequest.promise`. Errors: PROMISE_UNKNOWN, INVALID_ARGUMENT.
    */
-  updatePromise(argument: _kvspan_v1_PromiseUpdate, metadata: grpc.Metadata, options: grpc.CallOptions, callback: grpc.requestCallback<_kvspan_v1_PromiseUpdateResponse__Output>): grpc.ClientUnaryCall;
-  updatePromise(argument: _kvspan_v1_PromiseUpdate, metadata: grpc.Metadata, callback: grpc.requestCallback<_kvspan_v1_PromiseUpdateResponse__Output>): grpc.ClientUnaryCall;
-  updatePromise(argument: _kvspan_v1_PromiseUpdate, options: grpc.CallOptions, callback: grpc.requestCallback<_kvspan_v1_PromiseUpdateResponse__Output>): grpc.ClientUnaryCall;
-  updatePromise(argument: _kvspan_v1_PromiseUpdate, callback: grpc.requestCallback<_kvspan_v1_PromiseUpdateResponse__Output>): grpc.ClientUnaryCall;
+  updatePromise(argument: _kvspan_v1_UpdatePromiseRequest, metadata: grpc.Metadata, options: grpc.CallOptions, callback: grpc.requestCallback<_kvspan_v1_UpdatePromiseResponse__Output>): grpc.ClientUnaryCall;
+  updatePromise(argument: _kvspan_v1_UpdatePromiseRequest, metadata: grpc.Metadata, callback: grpc.requestCallback<_kvspan_v1_UpdatePromiseResponse__Output>): grpc.ClientUnaryCall;
+  updatePromise(argument: _kvspan_v1_UpdatePromiseRequest, options: grpc.CallOptions, callback: grpc.requestCallback<_kvspan_v1_UpdatePromiseResponse__Output>): grpc.ClientUnaryCall;
+  updatePromise(argument: _kvspan_v1_UpdatePromiseRequest, callback: grpc.requestCallback<_kvspan_v1_UpdatePromiseResponse__Output>): grpc.ClientUnaryCall;
   
 }
 
@@ -269,7 +269,7 @@ export interface MemoryServiceHandlers extends grpc.UntypedServiceImplementation
    * tenant's, and is used by `Acquire` with its `promise_id`, which is then met at once. It waits in
    * line as a grant does, and is cancelled as one. The unary twin of `ExchangeRequest.reserve`.
    * 
-   * A promise is made smaller by what is used of it and by `PromiseUpdate`, never larger. It ends when
+   * A promise is made smaller by what is used of it and by `UpdatePromiseRequest`, never larger. It ends when
    * nothing is left of it, when it lapses (no use and no update for `lapse_ms`), and with its session's
    * connection. A promise out of what a tenant borrowed is cut when another tenant's guarantee needs
    * the memory, or when entitlements change; `PromiseCut` tells of it. Within a guarantee it is never cut.
@@ -287,7 +287,7 @@ export interface MemoryServiceHandlers extends grpc.UntypedServiceImplementation
   /**
    * The unary twin of `ExchangeRequest.promise`. Errors: PROMISE_UNKNOWN, INVALID_ARGUMENT.
    */
-  UpdatePromise: grpc.handleUnaryCall<_kvspan_v1_PromiseUpdate__Output, _kvspan_v1_PromiseUpdateResponse>;
+  UpdatePromise: grpc.handleUnaryCall<_kvspan_v1_UpdatePromiseRequest__Output, _kvspan_v1_UpdatePromiseResponse>;
   
 }
 
@@ -301,5 +301,5 @@ export interface MemoryServiceDefinition extends grpc.ServiceDefinition {
   PlaceCache: MethodDefinition<_kvspan_v1_PlaceCacheRequest, _kvspan_v1_PlaceCacheResponse, _kvspan_v1_PlaceCacheRequest__Output, _kvspan_v1_PlaceCacheResponse__Output>
   Reserve: MethodDefinition<_kvspan_v1_ReserveRequest, _kvspan_v1_ReserveResponse, _kvspan_v1_ReserveRequest__Output, _kvspan_v1_ReserveResponse__Output>
   Return: MethodDefinition<_kvspan_v1_ReturnRequest, _kvspan_v1_ReturnResponse, _kvspan_v1_ReturnRequest__Output, _kvspan_v1_ReturnResponse__Output>
-  UpdatePromise: MethodDefinition<_kvspan_v1_PromiseUpdate, _kvspan_v1_PromiseUpdateResponse, _kvspan_v1_PromiseUpdate__Output, _kvspan_v1_PromiseUpdateResponse__Output>
+  UpdatePromise: MethodDefinition<_kvspan_v1_UpdatePromiseRequest, _kvspan_v1_UpdatePromiseResponse, _kvspan_v1_UpdatePromiseRequest__Output, _kvspan_v1_UpdatePromiseResponse__Output>
 }

@@ -6,7 +6,7 @@ import type { Long } from '@grpc/proto-loader';
  * The client needs no more of the promise than this, because the slot has grown by other memory, or
  * its request has ended (0, which ends it). More than is left of it changes nothing. Renews it.
  */
-export interface PromiseUpdate {
+export interface UpdatePromiseRequest {
   'promiseId'?: (number | string | Long);
   /**
    * Whole pages.
@@ -18,7 +18,7 @@ export interface PromiseUpdate {
  * The client needs no more of the promise than this, because the slot has grown by other memory, or
  * its request has ended (0, which ends it). More than is left of it changes nothing. Renews it.
  */
-export interface PromiseUpdate__Output {
+export interface UpdatePromiseRequest__Output {
   'promiseId': (string);
   /**
    * Whole pages.
