@@ -5,19 +5,25 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { Cache, Session } from '../../client/typescript/index.js';
 import { Admin } from '../support/admin.js';
 import { childScript } from '../support/children.js';
-import { PAGE, type SpawnedDaemon, spawnDaemon } from '../support/daemon.js';
+import { PAGE, spawnDaemon, startDaemon, type TestDaemon } from '../support/daemon.js';
 import { until } from '../support/until.js';
 import { connectTo, decode, rows, sameBytes, SMALL, TOKENS_PER_PAGE } from './support.js';
 
-let daemon: SpawnedDaemon;
+let daemon: TestDaemon;
 let admin: Admin;
 let session: Session;
 let cache: Cache;
 const children: ChildProcess[] = [];
 
+const settings = { poolBytes: '64MiB', logLevel: 'fatal' } as const;
+
 /** 32 pages; a slot takes 16 of them at most. */
 async function start(overrides = {}, name = 'engine'): Promise<void> {
-  daemon = await spawnDaemon({ poolBytes: '64MiB', logLevel: 'fatal', ...overrides });
+  await startIn(await startDaemon({ ...settings, ...overrides }), name);
+}
+
+async function startIn(served: TestDaemon, name: string): Promise<void> {
+  daemon = served;
   admin = new Admin(daemon.directory);
   session = await connectTo(daemon.directory, { name });
   cache = await session.createCache(SMALL);
@@ -51,6 +57,13 @@ const reserver = (order: object) => child('test/client/children/reserver', order
 /** Live requests of 4 pages each. */
 const holder = (slots: number, idle = 0, name = 'holder') =>
   child('test/client/children/holder', { slots, idle, name, tokens: 4 * TOKENS_PER_PAGE });
+
+/** Another session, of this process, that has so many pages and keeps them. */
+async function rivalWith(pages: number): Promise<Session> {
+  const rival = await connectTo(daemon.directory, { name: 'rival' });
+  await rival.acquire([pages]);
+  return rival;
+}
 
 const WHOLE = 4096;
 
@@ -126,8 +139,9 @@ describe('a request with a reservation', () => {
     const reservation = await cache.reserve(WHOLE, { slot });
     expect(reservation).toMatchObject({ slot, bytes: 15n * PAGE });
     await expect(cache.reserve(WHOLE, { slot })).rejects.toMatchObject({ field: 'slot' });
-    await holder(4);
+    const rival = await rivalWith(16);
     expect(await decode(cache, slot, WHOLE, 3)).toBe(WHOLE);
+    await rival.close();
   });
 
   it('is not drained by other requests of its own session', async () => {
@@ -202,16 +216,18 @@ describe('a promise', () => {
   });
 
   it('comes back with a daemon that was killed', async () => {
-    await start();
+    const process = await spawnDaemon(settings);
+    await startIn(process, 'engine');
     const reservation = await cache.reserve(WHOLE);
     const slot = await cache.allocate(TOKENS_PER_PAGE, { reservation });
     const back = new Promise(resolve => session.on('reconnected', resolve));
-    await daemon.kill();
-    await daemon.restart();
+    await process.kill();
+    await process.restart();
     await back;
     expect((await admin.pool()).promisedBytes).toBe(15n * PAGE);
-    await holder(4);
+    const rival = await rivalWith(16);
     expect(await decode(cache, slot, WHOLE, 3)).toBe(WHOLE);
+    await rival.close();
   });
 });
 
