@@ -58,10 +58,11 @@ const reserver = (order: object) => child('test/client/children/reserver', order
 const holder = (slots: number, idle = 0, name = 'holder') =>
   child('test/client/children/holder', { slots, idle, name, tokens: 4 * TOKENS_PER_PAGE });
 
-/** Another session, of this process, that has so many pages and keeps them. */
+/** Another session, of this process, whose one request has so many pages. */
 async function rivalWith(pages: number): Promise<Session> {
   const rival = await connectTo(daemon.directory, { name: 'rival' });
-  await rival.acquire([pages]);
+  const others = await rival.createCache(SMALL);
+  await others.allocate(pages * TOKENS_PER_PAGE);
   return rival;
 }
 
