@@ -156,6 +156,7 @@ export interface MemoryServiceClient extends grpc.Client {
    * nothing is left of it, when it lapses (no use and no update for `lapse_ms`), and with its session's
    * connection. A promise out of what a tenant borrowed is cut when another tenant's guarantee needs
    * the memory, or when entitlements change; `PromiseCut` tells of it. Within a guarantee it is never cut.
+   * Like extents it is the session's, not the cache's: DestroyCache leaves it to lapse.
    * Errors: INVALID_ARGUMENT (field named), CACHE_UNKNOWN, GRANT_DUPLICATE (the number is in use),
    * RESOURCE_EXHAUSTED (as for Acquire), DRAINING. A refused one changes nothing.
    */
@@ -174,6 +175,7 @@ export interface MemoryServiceClient extends grpc.Client {
    * nothing is left of it, when it lapses (no use and no update for `lapse_ms`), and with its session's
    * connection. A promise out of what a tenant borrowed is cut when another tenant's guarantee needs
    * the memory, or when entitlements change; `PromiseCut` tells of it. Within a guarantee it is never cut.
+   * Like extents it is the session's, not the cache's: DestroyCache leaves it to lapse.
    * Errors: INVALID_ARGUMENT (field named), CACHE_UNKNOWN, GRANT_DUPLICATE (the number is in use),
    * RESOURCE_EXHAUSTED (as for Acquire), DRAINING. A refused one changes nothing.
    */
@@ -273,6 +275,7 @@ export interface MemoryServiceHandlers extends grpc.UntypedServiceImplementation
    * nothing is left of it, when it lapses (no use and no update for `lapse_ms`), and with its session's
    * connection. A promise out of what a tenant borrowed is cut when another tenant's guarantee needs
    * the memory, or when entitlements change; `PromiseCut` tells of it. Within a guarantee it is never cut.
+   * Like extents it is the session's, not the cache's: DestroyCache leaves it to lapse.
    * Errors: INVALID_ARGUMENT (field named), CACHE_UNKNOWN, GRANT_DUPLICATE (the number is in use),
    * RESOURCE_EXHAUSTED (as for Acquire), DRAINING. A refused one changes nothing.
    */
