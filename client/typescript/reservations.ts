@@ -7,7 +7,7 @@ import { badField, KvspanError } from '../../proto/errors.js';
 import { now } from './deadline.js';
 import type { PromiseCut } from './events.js';
 import { bytesOf, limited } from './grants.js';
-import type { Link } from './link.js';
+import { ANSWER_TIMEOUT_MS, type Link } from './link.js';
 import type { SpanNeed } from './span-need.js';
 
 export type ReservationEnd =
@@ -209,13 +209,21 @@ export class Reservations {
     return this.#draw(promise, counts, limitMs);
   }
 
+  /** A live slot has a promise that it has not grown into yet. */
+  get growing(): boolean {
+    for (const { slot, bytes } of this.#all) if (slot !== null && bytes > 0n) return true;
+    return false;
+  }
+
   /** What slots with a promise will need next, so that their steps need not wait for it. */
-  async drawAhead(limitMs: number): Promise<boolean> {
+  async drawAhead(): Promise<boolean> {
     const draws = [...this.#all].flatMap(promise => {
       const { cache, slot, tokens } = promise;
       if (slot === null || cache.closed) return [];
       const ahead = Math.min(tokens, cache.length(slot) + cache.lookaheadTokens);
-      return cache.mappedTokens(slot) >= ahead ? [] : [this.#drawFor(promise, ahead, limitMs)];
+      return cache.mappedTokens(slot) >= ahead
+        ? []
+        : [this.#drawFor(promise, ahead, ANSWER_TIMEOUT_MS)];
     });
     return (await Promise.all(draws)).some(drawn => drawn);
   }

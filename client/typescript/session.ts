@@ -91,7 +91,7 @@ export class ClientSession implements Session, CacheOwner {
     );
     this.#wishes = new MapperWishes(
       server.pageBytes,
-      () => this.reservations.drawAhead(ANSWER_TIMEOUT_MS),
+      this.reservations,
       wish => this.#wishInBackground(wish),
       retryAfterMs => {
         if (!this.#memoryClosed) memory.refillDone(retryAfterMs);

@@ -164,6 +164,44 @@ describe('a request with a reservation', () => {
   });
 });
 
+describe('what is drawn', () => {
+  it('fills every lane of a slot', async () => {
+    await start();
+    const lanes = await session.createCache({ ...SMALL, layout: 'layer-major' });
+    const reservation = await lanes.reserve(WHOLE);
+    expect(reservation.bytes).toBe(16n * PAGE);
+    const rival = await rivalWith(16);
+    const slot = await lanes.allocate(1, { reservation });
+    expect(reservation.bytes).toBe(8n * PAGE);
+    const { shortSlots } = await lanes.step(new Map([[slot, WHOLE]]), { waitMs: 10_000 });
+    expect(shortSlots).toEqual([]);
+    expect(lanes.mappedTokens(slot)).toBe(WHOLE);
+    expect(await admin.pool()).toMatchObject({ freeBytes: 0n, promisedBytes: 0n });
+    await rival.close();
+  });
+
+  it('comes ahead of need, so that steps need not wait for it', async () => {
+    await start();
+    const eager = await connectTo(daemon.directory, { lowWaterBytes: PAGE, highWaterBytes: 0n });
+    const ahead = await eager.createCache({ ...SMALL, lookaheadTokens: 2 * TOKENS_PER_PAGE });
+    const reservation = await ahead.reserve(WHOLE);
+    const slot = await ahead.allocate(TOKENS_PER_PAGE, { reservation });
+    // All else is taken: only the promise is left to be drawn on.
+    const rest = (await admin.pool()).freeBytes - (await admin.pool()).promisedBytes;
+    const rival = await rivalWith(Number(rest / PAGE));
+    let length = TOKENS_PER_PAGE;
+    while (length < WHOLE - 2 * TOKENS_PER_PAGE) {
+      length += TOKENS_PER_PAGE;
+      await ahead.step(new Map([[slot, length]]), { waitMs: 10_000 });
+      const far = length + 2 * TOKENS_PER_PAGE;
+      await until('it is mapped', () => ahead.mappedTokens(slot) >= far);
+    }
+    expect(eager.stats().grants.grantedBytes).toBeGreaterThanOrEqual(10n * PAGE);
+    await eager.close();
+    await rival.close();
+  });
+});
+
 describe('a promise', () => {
   it('ends with its process', async () => {
     await start();

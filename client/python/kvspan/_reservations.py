@@ -216,6 +216,11 @@ class Reservations:
         with self._lock:
             return None if one.ended is not None else self._draw(one, counts)
 
+    @property
+    def growing(self) -> bool:
+        """A live slot has a promise that it has not grown into yet."""
+        return any(one.slot is not None and one.bytes > 0 for one in tuple(self._all))
+
     def draw_ahead(self) -> list[Flight]:
         """What slots with a promise will need next, so that their steps need not wait for it."""
         with self._lock:

@@ -92,7 +92,7 @@ class Session:
             )
         )
         self._wishes = MapperWishes(
-            *(server.page_bytes, self.reservations.draw_ahead),
+            *(server.page_bytes, self.reservations),
             *(self._wish_in_background, self._refill_done),
         )
         giving = ReclaimOwner(lambda: self._closing, self._give_back, self._wishes.hold_back)
