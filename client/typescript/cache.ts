@@ -1,13 +1,12 @@
 /** A KV cache of a session: slots, their lengths, and the rows in them. */
 import { badField, KvspanError } from '../../proto/errors.js';
+import type { CacheOwner } from './cache-owner.js';
 import { now } from './deadline.js';
-import type { GrantWish } from './grants.js';
 import { type CachePlan, type Geometry, type Place, placeOf } from './geometry.js';
-import type { PromiseRequest } from './link.js';
 import type { NativeCache, NativeCacheOptions } from './mapping/memory.js';
 import { attend, readRows, wholeRow, writeRows } from './mapping/rows.js';
 import { allocateWith, type Attempt, type Looking, type RefillOutcome, Refills } from './refill.js';
-import type { PromisedMemory, Reservation, Reservations } from './reservations.js';
+import type { PromisedMemory, Reservation } from './reservations.js';
 import { SpanNeed } from './span-need.js';
 import type { CacheStats } from './stats.js';
 import { AHEAD, type Lengths, NOTHING, Stepper, type StepResult } from './stepper.js';
@@ -29,25 +28,6 @@ const LAPSE_MS = 30_000;
 const LAPSE_MS_MAX = 600_000;
 /** A draw is decided at once, but the memory must still be created and sent. */
 const DRAW_MS = 250;
-
-/** What a cache needs of its session. */
-export interface CacheOwner {
-  readonly backend: 'host' | 'cuda';
-  readonly pageBytes: bigint;
-  readonly grantWaitMs: number;
-  readonly connected: boolean;
-  /** Grants asked for by anybody of the session and not settled. */
-  readonly grantsInFlight: number;
-  /** Resolves once the memory is in the magazine. */
-  fetch(wish: GrantWish): Promise<void>;
-  /** For a step's refill, which outlives the step that began it. */
-  fetchUnhurried(wish: GrantWish): Promise<void>;
-  readonly reservations: Reservations;
-  /** In line at the daemon. */
-  reserve(request: Omit<PromiseRequest, 'promiseId'>): Promise<{ id: bigint; bytes: bigint }>;
-  /** Tells the daemon, if it is there. */
-  cacheClosed(cache: SessionCache): Promise<void>;
-}
 
 export class SessionCache implements Cache {
   readonly geometry: Geometry;
@@ -100,13 +80,25 @@ export class SessionCache implements Cache {
     const promise =
       options.reservation === undefined
         ? null
-        : reservations.check(options.reservation, this, promptTokens);
+        : reservations.take(options.reservation, this, promptTokens);
+    try {
+      const slot = await this.#find(promptTokens, deadline, promise);
+      if (promise !== null) reservations.bind(promise, slot);
+      return slot;
+    } catch (error) {
+      if (promise !== null) reservations.drop(promise);
+      throw error;
+    }
+  }
+
+  #find(
+    promptTokens: number,
+    deadline: number,
+    promise: PromisedMemory | null,
+  ): number | Promise<number> {
     const warm = this.#native.allocateWarm(promptTokens);
-    if (warm.slot >= 0) this.#started(warm.slot, promptTokens);
-    const slot =
-      warm.slot >= 0 ? warm.slot : await this.#look(promptTokens, deadline, warm.need, promise);
-    if (promise !== null) reservations.bind(promise, slot);
-    return slot;
+    if (warm.slot >= 0) return this.#started(warm.slot, promptTokens);
+    return this.#look(promptTokens, deadline, warm.need, promise);
   }
 
   async reserve(tokens: number, options: ReserveOptions = {}): Promise<Reservation> {

@@ -70,6 +70,8 @@ export class PromisedMemory implements Reservation {
   slot: number | null = null;
   renewedAt = now();
   drawing: Promise<boolean> | null = null;
+  /** A request is being allocated with it. */
+  taken = false;
   /** Nothing of it is left, and the daemon knows: the slot has grown to the end. */
   fulfilled: boolean;
 
@@ -119,8 +121,11 @@ export class Reservations {
     return promise;
   }
 
-  /** Throws unless it can serve a new request of this cache with such a prompt. */
-  check(reservation: unknown, cache: ReservedCache, promptTokens: number): PromisedMemory {
+  /**
+   * Takes it for a new request of this cache with such a prompt: `bind` or `drop` follows. Throws if
+   * it cannot be.
+   */
+  take(reservation: unknown, cache: ReservedCache, promptTokens: number): PromisedMemory {
     if (!(reservation instanceof PromisedMemory) || reservation.cache !== cache)
       throw badField('reservation', reservation, 'what `reserve` of this cache gave');
     const { ended, slot, tokens } = reservation;
@@ -128,11 +133,17 @@ export class Reservations {
       throw new KvspanError('PROMISE_UNKNOWN', `reservation: it has ended: ${ended}`, {
         field: 'reservation',
       });
-    if (slot !== null)
-      throw badField('reservation', `one of slot ${slot}`, 'one that no request has yet');
+    if (slot !== null || reservation.taken)
+      throw badField('reservation', 'one of another request', 'one that no request has yet');
     if (promptTokens > tokens)
       throw badField('promptTokens', promptTokens, `1 .. ${tokens}, the length reserved`);
+    reservation.taken = true;
     return reservation;
+  }
+
+  /** The request did not come to be: another may have it. */
+  drop(promise: PromisedMemory): void {
+    promise.taken = false;
   }
 
   of(cache: ReservedCache, slot: number): PromisedMemory | null {
@@ -294,10 +305,16 @@ export class Reservations {
     } catch (error) {
       this.owner.unkeep(bytes);
       if (promise.id === id) promise.bytes += bytes;
-      if (error instanceof KvspanError && error.code === 'PROMISE_UNKNOWN')
-        this.#cut(promise, 0n, 'lapsed');
+      if (error instanceof KvspanError) this.#learn(promise, error);
       throw error;
     }
+  }
+
+  /** Cut behind this side's back: while a draw was on its way there, or the stream was gone. */
+  #learn(promise: PromisedMemory, { code, freeBytes }: KvspanError): void {
+    if (code === 'PROMISE_UNKNOWN') this.#cut(promise, 0n, 'lapsed');
+    if (code === 'INVALID_ARGUMENT' && freeBytes !== null && freeBytes < promise.bytes)
+      promise.bytes = freeBytes;
   }
 
   #tick(): void {

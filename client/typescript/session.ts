@@ -1,6 +1,7 @@
 /** A session: the memory of this process, its caches, and the way to the daemon. */
 import { badField, KvspanError } from '../../proto/errors.js';
-import { type CacheOwner, SessionCache } from './cache.js';
+import { SessionCache } from './cache.js';
+import type { CacheOwner } from './cache-owner.js';
 import { CLOSE_TIMEOUT_MS, giveBackAll } from './closing.js';
 import { Connection } from './connection.js';
 import { now, within } from './deadline.js';

@@ -314,8 +314,7 @@ export class GrantDesk {
   private draw(promise: Promised, order: GrantOrder, now: Instant): Effect {
     const counts = fit(order, promise.bytes, this.limits.extentsPerGrantMax);
     if (counts === null) {
-      const allowed = `at most ${promise.bytes} bytes, what is left of promise ${promise.id}`;
-      throw badField('order_counts', `${order.neededBytes} bytes`, allowed);
+      throw overdrawn(promise, order);
     }
     this.promises.use(promise, sum(counts), now);
     return this.give(promise.session, order, counts, promise);
@@ -385,6 +384,13 @@ export class GrantDesk {
     let holders: Holder[] | null = null;
     return () => (holders ??= largestHolders(this.sessions));
   }
+}
+
+/** With what is left, for a client that thinks there is more. */
+function overdrawn({ id, bytes: freeBytes }: Promised, { neededBytes }: GrantOrder): KvspanError {
+  const allowed = `at most ${freeBytes} bytes, what is left of promise ${id}`;
+  const { code, message, field } = badField('order_counts', `${neededBytes} bytes`, allowed);
+  return new KvspanError(code, message, { field, askedBytes: neededBytes, freeBytes });
 }
 
 function cancelled({ session, order }: Waiter, why: string): Effect {

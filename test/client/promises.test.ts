@@ -297,7 +297,11 @@ describe('bad input', () => {
       field: 'promptTokens',
       message: expect.stringContaining('100, the length reserved'),
     });
-    await cache.allocate(100, { reservation });
+    // One request at a time, also while it is being allocated.
+    const both = [cache.allocate(100, { reservation }), cache.allocate(100, { reservation })];
+    const [first, second] = await Promise.allSettled(both);
+    expect(first?.status).toBe('fulfilled');
+    expect(second).toMatchObject({ status: 'rejected', reason: { field } });
     await expect(cache.allocate(1, { reservation })).rejects.toMatchObject({ field });
     expect(cache.stats().liveSlots).toBe(1);
   });

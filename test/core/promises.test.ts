@@ -117,7 +117,7 @@ describe('a promise', () => {
     });
     ledger.grantSettled(a.session, promise(3), 5, at(11));
     const more = refused('INVALID_ARGUMENT', () => draw(ledger, a, 4, 1, 4));
-    expect(more.field).toBe('order_counts');
+    expect(more).toMatchObject({ field: 'order_counts', freeBytes: pages(3) });
     expect(more.message).toContain(`at most ${pages(3)} bytes, what is left of promise 1`);
     expect(granted(draw(ledger, a, 4, 1, 3))).toHaveLength(1);
     ledger.check();

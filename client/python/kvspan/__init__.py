@@ -22,7 +22,7 @@ from ._establish import Daemon, Meeting, default_socket_directory, find_daemon
 from ._grants import GrantCounts
 from ._native import NativeSession, Plan
 from ._reclaiming import OnReclaim
-from ._reservations import Reservation, ReservationEnd
+from ._reservation import Reservation, ReservationEnd
 from ._service import ServerInfo
 from ._step import StepResult
 from .cache import Cache

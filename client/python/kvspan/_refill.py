@@ -16,7 +16,7 @@ from .errors import KvspanError, error
 
 if TYPE_CHECKING:
     from ._requests import Requests
-    from ._reservations import Reservation
+    from ._reservation import Reservation
     from .session import Session
 
 #: A daemon that is asked not to wait still needs a moment to answer, in seconds.

@@ -16,7 +16,7 @@ from . import _validate as validate
 from ._borrows import Borrows
 from ._native import Int32Array, NativeCache, Plan
 from ._refill import Refills
-from ._reservations import Reservation
+from ._reservation import Reservation
 from ._span_need import SpanNeed
 from ._step import StepResult, lengths_array, lengths_mapping, stream_number
 from .errors import KvspanError, bad_field, error
@@ -87,7 +87,7 @@ class Requests:
         until = time.monotonic() + validate.seconds("wait", wait, self._session.grant_wait)
         promise = None
         if reservation is not None:
-            promise = self._session.reservations.check(reservation, self, checked)
+            promise = self._session.reservations.take(reservation, self, checked)
         report = _abi.Allocation(slot=-1)
         try:
             self._native.allocate_warm(checked, report)
@@ -99,6 +99,8 @@ class Requests:
             self._lengths_changed()
             return int(report.slot)
         except BaseException:
+            if promise is not None:
+                self._session.reservations.drop(promise)
             # Ctrl-C among them: a slot that nobody hears of would stay for ever.
             if report.slot >= 0:
                 self._native.free(report.slot, None)

@@ -8,85 +8,21 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from types import TracebackType
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Final
 
 from ._grants import Flight, Wish, bytes_of, limited
 from ._link import ANSWER_TIMEOUT, Link, PromiseWish, await_result
+from ._reservation import Reservation, ReservationEnd
 from .errors import KvspanError, bad_field, error
 from .events import Listeners, PromiseCut, log
 
 if TYPE_CHECKING:
     from ._requests import Requests as Cache
 
-#: Why a reservation stands no more: its owner or its slot's ``free``; it was not used in time; another
-#: tenant's guarantee needed what this one had borrowed; its tenant may have less than before; the daemon
-#: went away, and when it was back had no room for it.
-ReservationEnd = Literal["released", "lapsed", "guarantee", "entitlement", "lost"]
-
 _UNKEEP_ALL: Final = 2**64 - 1
 #: Renewals within one lapse: one may be late.
 _RENEWALS: Final = 3
 _TICK: Final = 0.25
-
-
-class Reservation:
-    """Memory for one request to grow to ``tokens``, made by :meth:`Cache.reserve`. A context manager:
-    leaving it releases it, unless a request has it by then."""
-
-    def __init__(
-        self,
-        book: Reservations,
-        cache: Cache,
-        tokens: int,
-        lapse: float,
-        promise_id: int,
-        size_bytes: int,
-    ) -> None:
-        self._book = book
-        self._cache = cache
-        self._lapse = lapse
-        #: The daemon's name for it; another one after each re-establishment.
-        self._id = promise_id
-        self._renewed = time.monotonic()
-        self._drawing: Flight | None = None
-        #: Nothing of it is left, and the daemon knows: the slot has grown to the end.
-        self._fulfilled = size_bytes == 0
-        #: The length reserved.
-        self.tokens = tokens
-        #: Promised still: what the request has not grown into.
-        self.bytes = size_bytes
-        #: None: it stands.
-        self.ended: ReservationEnd | None = None
-        #: The slot whose request it is for; None: none yet.
-        self.slot: int | None = None
-
-    def release(self) -> None:
-        """Nothing more is needed of it. ``free`` of its slot does the same. Idempotent."""
-        self._book.release(self)
-
-    def __enter__(self) -> Reservation:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        value: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        if self.slot is None:
-            self.release()
-
-    def __repr__(self) -> str:
-        state = self.ended or f"{self.bytes} bytes promised"
-        return f"<kvspan.Reservation of {self.tokens} tokens, {state}>"
-
-    def _gap_bytes(self) -> int:
-        """What its slot still lacks; all of it, while it has none."""
-        need = self._cache.need
-        if self.slot is None:
-            return need.whole_bytes(self.tokens)
-        return need.gap_bytes(self.tokens, self._cache.mapped_of(self.slot))
 
 
 @dataclass(frozen=True)
@@ -129,8 +65,9 @@ class Reservations:
             self._all.append(made)
         return made
 
-    def check(self, reservation: object, cache: Cache, tokens: int) -> Reservation:
-        """Raises unless it can serve a new request of this cache with such a prompt."""
+    def take(self, reservation: object, cache: Cache, tokens: int) -> Reservation:
+        """Takes it for a new request of this cache with such a prompt: ``bind`` or ``drop`` follows.
+        Raises if it cannot be."""
         if not isinstance(reservation, Reservation) or reservation._cache is not cache:
             raise bad_field("reservation", reservation, "what `reserve` of this cache gave")
         if reservation.ended is not None:
@@ -139,13 +76,19 @@ class Reservations:
                 f"reservation: it has ended: {reservation.ended}",
                 field="reservation",
             )
-        if reservation.slot is not None:
-            taken = f"one of slot {reservation.slot}"
-            raise bad_field("reservation", taken, "one that no request has yet")
         if tokens > reservation.tokens:
             allowed = f"1 .. {reservation.tokens}, the length reserved"
             raise bad_field("tokens", tokens, allowed)
+        with self._lock:
+            if reservation._taken:
+                given = "one of another request"
+                raise bad_field("reservation", given, "one that no request has yet")
+            reservation._taken = True
         return reservation
+
+    def drop(self, one: Reservation) -> None:
+        """The request did not come to be: another may have it."""
+        one._taken = False
 
     def of(self, cache: Cache, slot: int) -> Reservation | None:
         with self._lock:
@@ -157,6 +100,7 @@ class Reservations:
     def bind(self, one: Reservation, slot: int) -> None:
         """A request has begun in this slot: from now on the promise is renewed while it lives."""
         with self._lock:
+            one._taken = True
             one.slot = slot
             one._cache.promised(slot, one.ended is None)
             self._settle(one)
@@ -254,7 +198,7 @@ class Reservations:
 
     def _anew(self, one: Reservation) -> PromiseWish | None:
         one._id = self._owner.new_id()
-        one.bytes = one._gap_bytes()
+        one.bytes = one.gap_bytes()
         one._fulfilled = one.bytes == 0
         if one._fulfilled:
             return None
@@ -331,8 +275,12 @@ class Reservations:
             self._owner.unkeep(size)
             if one._id == promise_id and one.ended is None:
                 one.bytes += size
-            if isinstance(failure, KvspanError) and failure.code == "PROMISE_UNKNOWN":
-                self._cut(one, 0, "lapsed")
+            # Cut behind this side's back: while the draw was on its way, or the stream was gone.
+            if isinstance(failure, KvspanError):
+                if failure.code == "PROMISE_UNKNOWN":
+                    self._cut(one, 0, "lapsed")
+                elif failure.code == "INVALID_ARGUMENT" and failure.free_bytes is not None:
+                    one.bytes = min(one.bytes, failure.free_bytes)
 
     def _renew(self) -> None:
         while not self._stop.wait(_TICK):
@@ -353,7 +301,7 @@ class Reservations:
         """What the slot has grown by other memory is given up; the rest is renewed."""
         if one.ended is not None or one._fulfilled:
             return
-        gap = one._gap_bytes()
+        gap = one.gap_bytes()
         if one._drawing is None:
             one.bytes = min(one.bytes, gap)
         one._renewed = time.monotonic()

@@ -12,7 +12,7 @@ from ._validate import one_of
 from .errors import KvspanError, bad_field
 
 if TYPE_CHECKING:
-    from ._reservations import Reservation, ReservationEnd
+    from ._reservation import Reservation, ReservationEnd
 
 log: Final = logging.getLogger("kvspan")
 
