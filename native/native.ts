@@ -208,6 +208,8 @@ export interface NativeCache {
    * maps them where they do; another `allocate` of the session, `hurry` and `destroy` end the wait.
    */
   allocate(tokens: number, patienceMs: number): Promise<AllocateReport>;
+  /** The same as if `promise` had been called: it may take what is kept. */
+  allocatePromised(tokens: number, patienceMs: number): Promise<AllocateReport>;
   /** Allocations that wait look once more and report. */
   hurry(): void;
   /**
@@ -215,6 +217,11 @@ export interface NativeCache {
    * would surely find missing (all zeros: it has to look).
    */
   allocateWarm(tokens: number): AllocateReport;
+  /**
+   * Memory to grow is promised to this live slot's request, or is not any more: it may take what is
+   * kept (`NativeSession.keep`), and what it has mapped ahead is not given back.
+   */
+  promise(slot: number, promised: boolean): void;
   free(slot: number, stream: bigint | null): void;
   length(slot: number): number;
   mappedTokens(slot: number): number;
@@ -277,6 +284,9 @@ export interface NativeSession {
   refillDone(retryAfterMs: number): void;
   /** Off the event loop. Bytes released; the ids come by the `returned` event, before this resolves. */
   giveBack(bytes: bigint): Promise<bigint>;
+  /** So much more of the magazine, and of what is on its way, is for slots with a promise; or less. */
+  keep(bytes: bigint): void;
+  unkeep(bytes: bigint): void;
   returnExtents(extentIds: BigUint64Array): void;
   pauseReleases(): void;
   resumeReleases(): void;

@@ -1,35 +1,33 @@
 /** A KV cache of a session: slots, their lengths, and the rows in them. */
 import { badField, KvspanError } from '../../proto/errors.js';
+import type { CacheOwner } from './cache-owner.js';
 import { now } from './deadline.js';
-import type { GrantWish } from './grants.js';
 import { type CachePlan, type Geometry, type Place, placeOf } from './geometry.js';
-import type { NativeCache } from './mapping/memory.js';
+import type { NativeCache, NativeCacheOptions } from './mapping/memory.js';
 import { attend, readRows, wholeRow, writeRows } from './mapping/rows.js';
 import { allocateWith, type Attempt, type Looking, type RefillOutcome, Refills } from './refill.js';
+import type { PromisedMemory, Reservation } from './reservations.js';
+import { SpanNeed } from './span-need.js';
 import type { CacheStats } from './stats.js';
 import { AHEAD, type Lengths, NOTHING, Stepper, type StepResult } from './stepper.js';
-import type { AttendOptions, Cache, WaitOptions } from './types.js';
+import type {
+  AllocateOptions,
+  AttendOptions,
+  Cache,
+  ReserveOptions,
+  WaitOptions,
+} from './types.js';
 import * as validate from './validate.js';
 import { type StridedView, viewOf } from './views.js';
 
 const RESOLVED_NOTHING = Promise.resolve(NOTHING);
 const RESOLVED_AHEAD = Promise.resolve(AHEAD);
 
-/** What a cache needs of its session. */
-export interface CacheOwner {
-  readonly backend: 'host' | 'cuda';
-  readonly pageBytes: bigint;
-  readonly grantWaitMs: number;
-  readonly connected: boolean;
-  /** Grants asked for by anybody of the session and not settled. */
-  readonly grantsInFlight: number;
-  /** Resolves once the memory is in the magazine. */
-  fetch(wish: GrantWish): Promise<void>;
-  /** For a step's refill, which outlives the step that began it. */
-  fetchUnhurried(wish: GrantWish): Promise<void>;
-  /** Tells the daemon, if it is there. */
-  cacheClosed(cache: SessionCache): Promise<void>;
-}
+/** A promise that no request has yet lapses after so long unless told otherwise. */
+const LAPSE_MS = 30_000;
+const LAPSE_MS_MAX = 600_000;
+/** A draw is decided at once, but the memory must still be created and sent. */
+const DRAW_MS = 250;
 
 export class SessionCache implements Cache {
   readonly geometry: Geometry;
@@ -42,6 +40,9 @@ export class SessionCache implements Cache {
   readonly #native: NativeCache;
   readonly #stepper: Stepper;
   readonly #refills: Refills;
+  readonly need: SpanNeed;
+  readonly lookaheadTokens: number;
+  readonly overreadTokens: number;
   #closing: Promise<void> | null = null;
 
   constructor(
@@ -51,6 +52,7 @@ export class SessionCache implements Cache {
     name: string,
     geometry: Geometry,
     plan: CachePlan,
+    { growth, lookaheadTokens, overreadTokens }: NativeCacheOptions,
   ) {
     this.geometry = geometry;
     this.plan = Object.freeze({ ...plan, baseAddress: native.base });
@@ -60,6 +62,9 @@ export class SessionCache implements Cache {
     this.#owner = owner;
     this.#native = native;
     this.#stepper = new Stepper(native, geometry.slots, geometry.maxTokens);
+    this.lookaheadTokens = lookaheadTokens;
+    this.overreadTokens = overreadTokens;
+    this.need = new SpanNeed(plan, owner.pageBytes, overreadTokens, growth);
     this.#refills = new Refills(wish => owner.fetchUnhurried(wish));
   }
 
@@ -67,26 +72,85 @@ export class SessionCache implements Cache {
     return this.#closing !== null;
   }
 
-  async allocate(promptTokens: number, options: WaitOptions = {}): Promise<number> {
+  async allocate(promptTokens: number, options: AllocateOptions = {}): Promise<number> {
     this.#open('allocate');
     validate.count('promptTokens', promptTokens, 1, this.geometry.maxTokens);
     const deadline = now() + validate.waitMs(options.waitMs, this.#owner.grantWaitMs);
+    const { reservations } = this.#owner;
+    const promise =
+      options.reservation === undefined
+        ? null
+        : reservations.take(options.reservation, this, promptTokens);
+    try {
+      const slot = await this.#find(promptTokens, deadline, promise);
+      if (promise !== null) reservations.bind(promise, slot);
+      return slot;
+    } catch (error) {
+      if (promise !== null) reservations.drop(promise);
+      throw error;
+    }
+  }
+
+  #find(
+    promptTokens: number,
+    deadline: number,
+    promise: PromisedMemory | null,
+  ): number | Promise<number> {
     const warm = this.#native.allocateWarm(promptTokens);
     if (warm.slot >= 0) return this.#started(warm.slot, promptTokens);
+    return this.#look(promptTokens, deadline, warm.need, promise);
+  }
+
+  async reserve(tokens: number, options: ReserveOptions = {}): Promise<Reservation> {
+    this.#open('reserve');
+    validate.count('tokens', tokens, 1, this.geometry.maxTokens);
+    const waitMs = validate.waitMs(options.waitMs, this.#owner.grantWaitMs);
+    const lapseMs = validate.count('lapseMs', options.lapseMs ?? LAPSE_MS, 1, LAPSE_MS_MAX);
+    const { cacheId, overreadTokens, need } = this;
+    const { reservations } = this.#owner;
+    const slot = options.slot === undefined ? null : this.#unpromised(options.slot);
+    const mapped = slot === null ? 0 : this.#native.mappedTokens(slot);
+    const gapBytes = need.gapBytes(tokens, mapped);
+    const mappedBytes = need.wholeBytes(tokens) - gapBytes;
+    const asked = { cacheId, tokens, overreadTokens, mappedBytes, waitMs, lapseMs };
+    const made = gapBytes === 0n ? { id: 0n, bytes: 0n } : await this.#owner.reserve(asked);
+    const promise = reservations.add(this, tokens, lapseMs, made);
+    if (slot !== null && this.#stepper.isLive(slot)) reservations.bind(promise, slot);
+    else if (slot !== null || this.closed) promise.release();
+    return promise;
+  }
+
+  promised(slot: number, promised: boolean): void {
+    this.#native.promise(slot, promised);
+  }
+
+  /** Tries until there is a slot; what a promise covers is drawn on it. */
+  #look(
+    promptTokens: number,
+    deadline: number,
+    need: Uint32Array,
+    promise: PromisedMemory | null,
+  ): Promise<number> {
+    const { reservations } = this.#owner;
     const looking: Looking = {
-      attempt: patienceMs => this.#allocateOffLoop(promptTokens, patienceMs),
+      attempt: patienceMs => this.#allocateOffLoop(promptTokens, patienceMs, promise !== null),
       hurry: () => {
         if (!this.closed) this.#native.hurry();
       },
       alone: () => this.#owner.grantsInFlight === 1 && !this.#stepper.allocating,
-      ask: (counts, signal) => {
+      ask: async (counts, signal) => {
+        const limitMs = Math.max(DRAW_MS, deadline - now());
+        const drawn =
+          promise !== null &&
+          (await reservations.drawPrompt(promise, counts, limitMs).catch(() => false));
+        if (drawn) return;
         const waitMs = Math.max(0, deadline - now());
         // All or nothing: a part of a prompt's memory would help nobody, and others lack it.
-        return this.#owner.fetch({ counts, minimumBytes: 0n, waitMs, signal });
+        await this.#owner.fetch({ counts, minimumBytes: 0n, waitMs, signal });
       },
     };
     // Surely missing: asked for at once, without a look on another thread first.
-    const known = warm.need.some(count => count > 0) ? Array.from(warm.need) : null;
+    const known = need.some(count => count > 0) ? Array.from(need) : null;
     return allocateWith(looking, known);
   }
 
@@ -117,6 +181,7 @@ export class SessionCache implements Cache {
     const stream = options.stream === undefined ? null : validate.bytes('stream', options.stream);
     this.#native.free(slot, stream);
     this.#stepper.ended(slot);
+    this.#owner.reservations.freed(this, slot);
   }
 
   length(slot: number): number {
@@ -216,11 +281,13 @@ export class SessionCache implements Cache {
     await this.#owner.cacheClosed(this);
   }
 
-  async #allocateOffLoop(tokens: number, patienceMs: number): Promise<Attempt> {
+  async #allocateOffLoop(tokens: number, patienceMs: number, promised: boolean): Promise<Attempt> {
     this.#open('allocate');
     this.#stepper.allocationBegins();
     try {
-      const report = await this.#native.allocate(tokens, patienceMs);
+      const report = promised
+        ? await this.#native.allocatePromised(tokens, patienceMs)
+        : await this.#native.allocate(tokens, patienceMs);
       if (report.slot >= 0) this.#started(report.slot, tokens);
       return { slot: report.slot, need: Array.from(report.need) };
     } finally {
@@ -242,8 +309,11 @@ export class SessionCache implements Cache {
     while (result.outcome === 'short' && refill === 'again' && this.#owner.connected) {
       const shortage = this.#stepper.shortage;
       if (shortage === null) break;
+      const { reservations, pageBytes } = this.#owner;
       // A page is worth having: slots grow by single pages when memory is tight.
-      refill = await this.#refills.byDeadline(shortage.need, this.#owner.pageBytes, deadline);
+      const leftMs = deadline - now();
+      const drawn = leftMs > 0 && (await reservations.draw(this, shortage.wanted, leftMs));
+      if (!drawn) refill = await this.#refills.byDeadline(shortage.need, pageBytes, deadline);
       const wanted = this.#stepper.stillWanted(shortage);
       // Freed meanwhile, or grown by another step: nothing is short any more.
       if (wanted.size === 0) result = { outcome: 'mapped', driverCalls: 0, shortSlots: [] };
@@ -284,6 +354,14 @@ export class SessionCache implements Cache {
     const length = this.#native.length(this.#slot(slot));
     validate.count('firstToken', firstToken, 0, length - 1);
     validate.count('tokens', tokens, 1, length - firstToken);
+  }
+
+  /** A live slot that memory is not promised to yet. */
+  #unpromised(given: number): number {
+    const slot = this.#slot(given);
+    this.#native.length(slot);
+    if (this.#owner.reservations.of(this, slot) === null) return slot;
+    throw badField('slot', slot, 'one that memory is not promised to yet');
   }
 
   /** Whether it is live is the native core's to say. */

@@ -43,6 +43,8 @@ export async function connect(options: ConnectOptions = {}): Promise<Session> {
     timeoutMs: Math.max(1, timeoutMs),
     grantWaitMs: validate.waitMs(options.grantWaitMs, GRANT_WAIT_MS_DEFAULT, 'grantWaitMs'),
     reconnect: validate.flag('reconnect', options.reconnect ?? true),
+    onReclaim:
+      options.onReclaim === undefined ? null : validate.callback('onReclaim', options.onReclaim),
   };
   const ordinal =
     options.ordinal === undefined ? null : validate.count('ordinal', options.ordinal, 0);

@@ -9,12 +9,15 @@ import { checkSameDevice, type Daemon, enter, findDaemon, type Meeting } from '.
 import type { Listeners } from './events.js';
 import { Link, type LinkEvents, type SessionCredentials } from './link.js';
 import type { Memory } from './mapping/memory.js';
+import type { Asked } from './reclaiming.js';
 import { keepTrying } from './reconnect.js';
 import type { ServerInfo } from './service.js';
 
 export interface ConnectionHooks {
   /** Others wait for memory. */
-  reclaim(link: Link, reclaimId: bigint, wantedBytes: bigint, deadlineMs: number): void;
+  reclaim(link: Link, asked: Asked): void;
+  /** A promise is less than it was. */
+  promiseCut(promiseId: bigint, leftBytes: bigint, reason: string): void;
   /** There is a link again. */
   installed(): void;
   /** Nothing that was asked for will be answered. */
@@ -120,9 +123,11 @@ export class Connection {
   #events(): LinkEvents {
     this.#broken = null;
     return {
-      reclaim: (reclaimId, wantedBytes, deadlineMs) => {
-        if (this.#link !== null) this.hooks.reclaim(this.#link, reclaimId, wantedBytes, deadlineMs);
+      reclaim: (reclaimId, wantedBytes, deadlineMs, idleOnly) => {
+        const asked = { reclaimId, wantedBytes, deadlineMs, idleOnly };
+        if (this.#link !== null) this.hooks.reclaim(this.#link, asked);
       },
+      promiseCut: (...cut) => this.hooks.promiseCut(...cut),
       draining: deadlineMs => {
         this.#draining = true;
         void this.listeners.emit('draining', { deadlineMs });

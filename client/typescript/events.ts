@@ -1,5 +1,15 @@
 /** What a session tells its owner, and who listens. */
 import type { KvspanError } from '../../proto/errors.js';
+import type { Reservation, ReservationEnd } from './reservations.js';
+
+export interface PromiseCut {
+  readonly reservation: Reservation;
+  /** Null: no request had it yet. */
+  readonly slot: number | null;
+  /** 0n: the reservation has ended. */
+  readonly leftBytes: bigint;
+  readonly reason: ReservationEnd;
+}
 
 export interface SessionEvents {
   /** The daemon is away, or re-establishing the session was refused: `error` says which. */
@@ -20,7 +30,11 @@ export interface SessionEvents {
     readonly returnedBytes: bigint;
     readonly shortfallBytes: bigint;
     readonly deadlineMs: number;
+    /** Only what was idle was asked for: this session is within its share, and nobody need preempt. */
+    readonly idleOnly: boolean;
   };
+  /** Less is promised than before: the request may have to compete for what it lacks. */
+  promiseCut: PromiseCut;
   /** The daemon is shutting down: no further grants. Spans stay usable. */
   draining: { readonly deadlineMs: number };
 }
@@ -34,6 +48,7 @@ export const sessionEvents: readonly SessionEvent[] = [
   'disconnected',
   'reconnected',
   'reclaim',
+  'promiseCut',
   'draining',
 ];
 

@@ -15,6 +15,8 @@ export interface GrantWish {
   readonly counts: readonly number[];
   readonly minimumBytes: bigint;
   readonly waitMs: number;
+  /** Out of this promise. */
+  readonly promiseId?: bigint;
   /** Withdraws it, if it still waits by then. */
   readonly signal?: AbortSignal;
 }
@@ -43,6 +45,11 @@ export class Grants {
   #met = 0;
   #refused = 0;
   #grantedBytes = 0n;
+
+  /** For a promise: the daemon numbers both alike. */
+  newId(): bigint {
+    return this.#nextId++;
+  }
 
   counts(): GrantCounts {
     return {

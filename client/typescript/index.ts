@@ -21,17 +21,21 @@ export type {
   TenantView,
 } from './admin-views.js';
 export { connect, CONNECT_TIMEOUT_MS_DEFAULT, GRANT_WAIT_MS_DEFAULT } from './connect.js';
-export type { Listener, SessionEvent, SessionEvents } from './events.js';
+export type { Listener, PromiseCut, SessionEvent, SessionEvents } from './events.js';
 export { type CachePlan, type Dtype, dtypeBytes, type Geometry, type Layout } from './geometry.js';
+export type { OnReclaim } from './reclaiming.js';
+export type { Reservation, ReservationEnd } from './reservations.js';
 export type { HeldExtent, ServerInfo } from './service.js';
 export type { CacheStats, SessionState, SessionStats } from './stats.js';
 export type { Lengths, StepOutcome, StepResult } from './stepper.js';
 export type {
   AcquireOptions,
+  AllocateOptions,
   AttendOptions,
   Cache,
   CacheOptions,
   ConnectOptions,
+  ReserveOptions,
   Session,
   WaitOptions,
 } from './types.js';

@@ -22,6 +22,19 @@ export interface GrantRequest {
   readonly minimumBytes: bigint;
   /** How long the daemon may let it wait for memory. */
   readonly waitMs: number;
+  /** Out of this promise. */
+  readonly promiseId?: bigint;
+}
+
+export interface PromiseRequest {
+  readonly promiseId: bigint;
+  readonly cacheId: bigint;
+  readonly tokens: number;
+  readonly overreadTokens: number;
+  /** What the slot has already. */
+  readonly mappedBytes: bigint;
+  readonly waitMs: number;
+  readonly lapseMs: number;
 }
 
 export interface Granted {
@@ -36,7 +49,8 @@ export interface SessionCredentials {
 }
 
 export interface LinkEvents {
-  reclaim(reclaimId: bigint, wantedBytes: bigint, deadlineMs: number): void;
+  reclaim(reclaimId: bigint, wantedBytes: bigint, deadlineMs: number, idleOnly: boolean): void;
+  promiseCut(promiseId: bigint, leftBytes: bigint, reason: string): void;
   draining(deadlineMs: number): void;
   /** Once. Every request in flight has been refused by then. */
   ended(error: KvspanError): void;
@@ -108,6 +122,7 @@ export class Link {
         orderCounts: [...request.counts],
         minimumBytes: encodeUint64(request.minimumBytes, 'acquire.minimum_bytes'),
         waitMs: Math.floor(request.waitMs),
+        promiseId: encodeUint64(request.promiseId ?? 0n, 'acquire.promise_id'),
       },
     };
     const answer = await this.#ask('acquire', message, request.waitMs + ANSWER_TIMEOUT_MS);
@@ -117,6 +132,36 @@ export class Link {
       extentCount: decodeUint32(grant.extentCount, 'grant.extent_count'),
       grantedBytes: decodeUint64(grant.grantedBytes, 'grant.granted_bytes'),
     };
+  }
+
+  /** Resolves with how many bytes are promised. */
+  async reserve(request: PromiseRequest): Promise<bigint> {
+    const message = {
+      reserve: {
+        promiseId: encodeUint64(request.promiseId, 'reserve.promise_id'),
+        cacheId: encodeUint64(request.cacheId, 'reserve.cache_id'),
+        tokensCount: request.tokens,
+        overreadTokensCount: request.overreadTokens,
+        mappedBytes: encodeUint64(request.mappedBytes, 'reserve.mapped_bytes'),
+        waitMs: Math.floor(request.waitMs),
+        lapseMs: Math.floor(request.lapseMs),
+      },
+    };
+    const answer = await this.#ask('reserve', message, request.waitMs + ANSWER_TIMEOUT_MS);
+    const promised = answer.promised;
+    if (!promised) throw unexpected('reserve', answer);
+    return decodeUint64(promised.promisedBytes, 'promised.promised_bytes');
+  }
+
+  /** No more than this is needed of the promise; 0: nothing, which ends it. Renews it. */
+  async updatePromise(promiseId: bigint, leftBytes: bigint): Promise<void> {
+    const message = {
+      promise: {
+        promiseId: encodeUint64(promiseId, 'promise.promise_id'),
+        leftBytes: encodeUint64(leftBytes, 'promise.left_bytes'),
+      },
+    };
+    await this.#ask('promise', message, ANSWER_TIMEOUT_MS);
   }
 
   /** Extents that were unmapped and released here. All or nothing. Returns how many bytes. */
@@ -182,12 +227,22 @@ export class Link {
     const requestId = decodeUint64(message.requestId, 'request_id');
     if (message.ready) return this.#ready.resolve();
     if (message.reclaim) {
-      const { reclaimId, wantedBytes, deadlineMs } = message.reclaim;
+      const { reclaimId, wantedBytes, deadlineMs, idleOnly } = message.reclaim;
       const wanted = decodeUint64(wantedBytes, 'reclaim.wanted_bytes');
       return this.#events.reclaim(
         decodeUint64(reclaimId, 'reclaim.reclaim_id'),
         wanted,
         deadlineMs,
+        idleOnly,
+      );
+    }
+    if (message.promiseCut) {
+      const { promiseId, leftBytes, reason } = message.promiseCut;
+      const left = decodeUint64(leftBytes, 'promise_cut.left_bytes');
+      return this.#events.promiseCut(
+        decodeUint64(promiseId, 'promise_cut.promise_id'),
+        left,
+        reason,
       );
     }
     if (message.draining) return this.#events.draining(message.draining.deadlineMs);

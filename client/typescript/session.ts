@@ -1,14 +1,18 @@
 /** A session: the memory of this process, its caches, and the way to the daemon. */
 import { badField, KvspanError } from '../../proto/errors.js';
-import { type CacheOwner, SessionCache } from './cache.js';
+import { SessionCache } from './cache.js';
+import type { CacheOwner } from './cache-owner.js';
+import { CLOSE_TIMEOUT_MS, giveBackAll } from './closing.js';
 import { Connection } from './connection.js';
-import { now, pause, within } from './deadline.js';
+import { now, within } from './deadline.js';
 import { adoptHeld, type Daemon, type Meeting, replant } from './establish.js';
 import { type Listener, Listeners, type SessionEvent, sessionEvents } from './events.js';
 import { Grants, type GrantWish } from './grants.js';
-import { ANSWER_TIMEOUT_MS, type Granted, type Link } from './link.js';
+import { ANSWER_TIMEOUT_MS, type Granted, type Link, type PromiseRequest } from './link.js';
 import { heldExtents, type Memory, type MemoryEvents } from './mapping/memory.js';
 import { MapperWishes } from './mapper-wishes.js';
+import { type OnReclaim, Reclaiming } from './reclaiming.js';
+import { type ReservationOwner, Reservations } from './reservations.js';
 import { Returns } from './returns.js';
 import type { HeldExtent, ServerInfo } from './service.js';
 import type { SessionState, SessionStats } from './stats.js';
@@ -17,15 +21,12 @@ import * as validate from './validate.js';
 
 /** A daemon that is asked not to wait still needs a moment to answer. */
 const GRANT_ANSWER_MS = 250;
-/** How long closing waits for the daemon, in each of its steps. */
-const CLOSE_TIMEOUT_MS = 2_000;
-/** Between looks at what is still held. */
-const CLOSE_PAUSE_MS = 5;
 const LOOKAHEAD_TOKENS_DEFAULT = 16;
 
 export interface SessionSettings extends Meeting {
   readonly grantWaitMs: number;
   readonly reconnect: boolean;
+  readonly onReclaim: OnReclaim | null;
 }
 
 export class ClientSession implements Session, CacheOwner {
@@ -37,6 +38,8 @@ export class ClientSession implements Session, CacheOwner {
   readonly #returns = new Returns(() => this.#connection.link);
   readonly #wishes: MapperWishes;
   readonly #caches = new Set<SessionCache>();
+  readonly #reclaiming: Reclaiming;
+  readonly reservations: Reservations;
   #closing: Promise<void> | null = null;
   #memoryClosed = false;
 
@@ -62,7 +65,8 @@ export class ClientSession implements Session, CacheOwner {
       memory,
       this.#listeners,
       {
-        reclaim: (...asked) => void this.#reclaim(...asked).catch(() => undefined),
+        reclaim: (link, asked) => void this.#reclaiming.answer(link, asked).catch(() => undefined),
+        promiseCut: (...cut) => this.reservations.cut(...cut),
         lost: error => {
           this.#grants.failAll(error);
           this.#returns.interrupt(error);
@@ -71,8 +75,24 @@ export class ClientSession implements Session, CacheOwner {
         restore: link => this.#restore(link),
       },
     );
+    this.reservations = new Reservations(this.#reservationOwner(memory));
+    const giveBack = (bytes: bigint) => this.#giveBack(bytes);
+    const holdBack = () => this.#wishes.holdBack();
+    const closing = () => this.#closing !== null;
+    this.#reclaiming = new Reclaiming(
+      {
+        giveBack,
+        holdBack,
+        get closing() {
+          return closing();
+        },
+      },
+      this.#listeners,
+      settings.onReclaim,
+    );
     this.#wishes = new MapperWishes(
       server.pageBytes,
+      this.reservations,
       wish => this.#wishInBackground(wish),
       retryAfterMs => {
         if (!this.#memoryClosed) memory.refillDone(retryAfterMs);
@@ -155,6 +175,7 @@ export class ClientSession implements Session, CacheOwner {
         name,
         geometry,
         plan,
+        native,
       );
       this.#caches.add(cache);
       if (cache.plan.baseAddress !== plan.baseAddress) {
@@ -175,8 +196,9 @@ export class ClientSession implements Session, CacheOwner {
     const checked = validate.orderCounts(counts, extentOrderMax, extentsPerGrantMax);
     const minimumBytes = validate.bytes('minimumBytes', options.minimumBytes ?? 0n);
     const waitMs = validate.waitMs(options.waitMs, this.grantWaitMs);
-    return this.#untilMet({ counts: checked, minimumBytes, waitMs }, (link, wish, limitMs) =>
-      this.#grants.request(link, wish, limitMs),
+    const wish = { counts: checked, minimumBytes };
+    return this.#untilMet(waitMs, (link, leftMs, limitMs) =>
+      this.#grants.request(link, { ...wish, waitMs: leftMs }, limitMs),
     );
   }
 
@@ -241,7 +263,9 @@ export class ClientSession implements Session, CacheOwner {
   }
 
   fetch(wish: GrantWish): Promise<void> {
-    return this.#untilMet(wish, (link, timed, limitMs) => this.#grants.fetch(link, timed, limitMs));
+    return this.#untilMet(wish.waitMs, (link, waitMs, limitMs) =>
+      this.#grants.fetch(link, { ...wish, waitMs }, limitMs),
+    );
   }
 
   async fetchUnhurried(wish: GrantWish): Promise<void> {
@@ -251,16 +275,16 @@ export class ClientSession implements Session, CacheOwner {
 
   /** One grant after the other until one is met or time is up. */
   async #untilMet<Answer>(
-    wish: GrantWish,
-    ask: (link: Link, wish: GrantWish, limitMs: number) => Promise<Answer>,
+    allMs: number,
+    ask: (link: Link, waitMs: number, limitMs: number) => Promise<Answer>,
   ): Promise<Answer> {
-    const deadline = now() + wish.waitMs;
+    const deadline = now() + allMs;
     for (;;) {
       const asked = now();
       const waitMs = Math.max(0, deadline - asked);
       try {
         const link = this.#connection.require('Session.grant');
-        return await ask(link, { ...wish, waitMs }, Math.max(waitMs, GRANT_ANSWER_MS));
+        return await ask(link, waitMs, Math.max(waitMs, GRANT_ANSWER_MS));
       } catch (error) {
         // The daemon lets no grant wait for longer than it likes; a caller may wait on.
         const waited = now() - asked > GRANT_ANSWER_MS;
@@ -271,10 +295,50 @@ export class ClientSession implements Session, CacheOwner {
   }
 
   async cacheClosed(cache: SessionCache): Promise<void> {
+    this.reservations.closed(cache);
     const { link } = this.#connection;
     await link?.service.destroyCache(cache.cacheId, CLOSE_TIMEOUT_MS).catch(() => undefined);
     // Else it is told once there is a session again: until then its addresses are taken.
     if (link?.open === true) this.#caches.delete(cache);
+  }
+
+  /** Waits in line at the daemon, as a grant does. */
+  async reserve(
+    request: Omit<PromiseRequest, 'promiseId'>,
+  ): Promise<{ id: bigint; bytes: bigint }> {
+    const id = this.#grants.newId();
+    const ask = async (link: Link, waitMs: number, limitMs: number): Promise<bigint> => {
+      const promised = link.reserve({ ...request, promiseId: id, waitMs });
+      return within(promised, limitMs + GRANT_ANSWER_MS, 'a promise').catch((error: unknown) => {
+        // It may be made all the same: nobody would use it.
+        void promised.then(() => link.updatePromise(id, 0n)).catch(() => undefined);
+        void link.cancel(id).catch(() => undefined);
+        throw error;
+      });
+    };
+    return { id, bytes: await this.#untilMet(request.waitMs, ask) };
+  }
+
+  #reservationOwner(memory: Memory): ReservationOwner {
+    const link = () => this.#connection.link;
+    return {
+      get link() {
+        return link();
+      },
+      pageBytes: this.pageBytes,
+      newId: () => this.#grants.newId(),
+      draw: async (counts, promiseId, limitMs) => {
+        const wish = { counts, minimumBytes: 0n, waitMs: 0, promiseId };
+        await this.#grants.fetch(this.#connection.require('Session.draw'), wish, limitMs);
+      },
+      keep: bytes => {
+        if (!this.#memoryClosed) memory.keep(bytes);
+      },
+      unkeep: bytes => {
+        if (!this.#memoryClosed) memory.unkeep(bytes);
+      },
+      cut: event => void this.#listeners.emit('promiseCut', event),
+    };
   }
 
   async #wishInBackground(wish: GrantWish): Promise<Granted> {
@@ -295,6 +359,7 @@ export class ClientSession implements Session, CacheOwner {
     const adoptedBytes = await adoptHeld(this.#memory, link, timeoutMs);
     // Those that were closed meanwhile as well: a daemon that lived on still has them.
     for (const cache of this.#caches) await replant(cache, link, timeoutMs);
+    await this.reservations.restore(link);
     return adoptedBytes;
   }
 
@@ -304,32 +369,14 @@ export class ClientSession implements Session, CacheOwner {
     for (const cache of this.#caches) if (cache.closed) void this.cacheClosed(cache);
   }
 
-  async #reclaim(
-    link: Link,
-    reclaimId: bigint,
-    wantedBytes: bigint,
-    deadlineMs: number,
-  ): Promise<void> {
-    if (this.#closing !== null) return;
-    this.#wishes.holdBack();
-    let returnedBytes = await this.#giveBack(wantedBytes);
-    const shortfallBytes = returnedBytes < wantedBytes ? wantedBytes - returnedBytes : 0n;
-    const event = { wantedBytes, returnedBytes, shortfallBytes, deadlineMs };
-    const listened = this.#listeners.emit('reclaim', event);
-    if (shortfallBytes > 0n) {
-      await within(listened, deadlineMs, 'reclaim listeners').catch(() => undefined);
-      if (this.#closing === null) returnedBytes += await this.#giveBack(shortfallBytes);
-    }
-    await link.reportReclaim(reclaimId, returnedBytes);
-  }
-
   /** Everything back to the daemon while the stream can still say so; the channel goes last. */
   async #close(): Promise<void> {
     this.#connection.stopReconnecting();
+    this.reservations.stop();
     try {
       await Promise.all([...this.#caches].map(cache => cache.close()));
       const { link } = this.#connection;
-      if (link !== null) await this.#giveBackAll(link);
+      if (link !== null) await giveBackAll(this.#memory, link, this.#grants, this.#returns);
     } finally {
       const closed = new KvspanError('CLOSED', 'the session was closed');
       this.#connection.end(closed);
@@ -337,38 +384,6 @@ export class ClientSession implements Session, CacheOwner {
       this.#returns.interrupt(closed);
       await this.#closeMemory();
     }
-  }
-
-  /**
-   * Gives back until nothing is held and all of it is acknowledged, as long as it gets less: memory
-   * may be on its way out by other hands (the mapper's, above high water), and then is not here to
-   * be given, but still on the account.
-   */
-  async #giveBackAll(link: Link): Promise<void> {
-    let least = this.#memory.stats().heldBytes;
-    for (let until = now() + CLOSE_TIMEOUT_MS; link.open && now() < until; ) {
-      await this.#grants.settleAll(link, CLOSE_TIMEOUT_MS);
-      await this.#memory.giveBack(this.#memory.stats().heldBytes);
-      const acknowledged = this.#returns.acknowledged();
-      await within(acknowledged, CLOSE_TIMEOUT_MS, 'returning everything').catch(() => undefined);
-      const { heldBytes } = this.#memory.stats();
-      if (heldBytes === 0n && (await this.#allTold())) return;
-      if (heldBytes < least) until = now() + CLOSE_TIMEOUT_MS;
-      least = heldBytes;
-      await pause(CLOSE_PAUSE_MS);
-    }
-  }
-
-  /**
-   * Whether the daemon has heard of everything that was released. Memory is off the native books a
-   * moment before its release is told of here: a pause waits for releases under way, of which
-   * telling is the last act, and what is asked of the native core after that is answered after it.
-   */
-  async #allTold(): Promise<boolean> {
-    this.#memory.pauseReleases();
-    this.#memory.resumeReleases();
-    await this.#memory.giveBack(0n);
-    return this.#returns.told;
   }
 
   async #closeMemory(): Promise<void> {

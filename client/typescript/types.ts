@@ -1,6 +1,8 @@
 /** The client's public interfaces. Every failure is a `KvspanError` with a code of proto/errors.ts. */
 import type { Listener, SessionEvent } from './events.js';
 import type { CachePlan, Dtype, Geometry, Layout } from './geometry.js';
+import type { OnReclaim } from './reclaiming.js';
+import type { Reservation } from './reservations.js';
 import type { HeldExtent, ServerInfo } from './service.js';
 import type { CacheStats, SessionState, SessionStats } from './stats.js';
 import type { Lengths, StepResult } from './stepper.js';
@@ -26,6 +28,13 @@ export interface ConnectOptions {
   readonly grantWaitMs?: number;
   /** For connecting, and for each attempt to connect again. Default 5,000. */
   readonly connectTimeoutMs?: number;
+  /**
+   * Others wait for memory, and what is idle here has been given back already: `bytes` are missing. The
+   * engine preempts requests, frees their slots, and says how many bytes they had; those are given back
+   * as soon as the GPU is done with them, within `deadlineMs`. Called for one reclaim at a time, never
+   * for idle memory alone.
+   */
+  readonly onReclaim?: OnReclaim;
   /** Establish the session again when the daemon went away and is back. Default true. */
   readonly reconnect?: boolean;
 }
@@ -33,6 +42,21 @@ export interface ConnectOptions {
 export interface WaitOptions {
   /** Milliseconds; 0: not at all. Default: the session's `grantWaitMs`. */
   readonly waitMs?: number;
+}
+
+export interface AllocateOptions extends WaitOptions {
+  /**
+   * What `reserve` of this cache gave, for no other request yet: the slot takes what it needs of it, at
+   * once and whatever others ask for, up to the length reserved.
+   */
+  readonly reservation?: Reservation;
+}
+
+export interface ReserveOptions extends WaitOptions {
+  /** For this live slot's request, for what it lacks; default: for the next `allocate`. */
+  readonly slot?: number;
+  /** Without a request it lapses after so many milliseconds, 1 .. 600,000. Default 30,000. */
+  readonly lapseMs?: number;
 }
 
 export interface AcquireOptions extends WaitOptions {
@@ -143,7 +167,17 @@ export interface Cache extends AsyncDisposable {
    * does not come by `waitMs`, POOL_EXHAUSTED, QUOTA_EXHAUSTED, TENANT_LIMIT, DEVICE_EXHAUSTED,
    * DEADLINE_EXCEEDED or DAEMON_UNAVAILABLE; nothing is changed then.
    */
-  allocate(promptTokens: number, options?: WaitOptions): Promise<number>;
+  allocate(promptTokens: number, options?: AllocateOptions): Promise<number>;
+
+  /**
+   * Memory for one request to grow to `tokens`, kept free by the daemon: who admits only requests that
+   * it has reserved their length for need never preempt one. Takes no memory, but counts as if it
+   * did. Give it to `allocate`; `free` of the slot ends it, and so does `release`. `step` draws on it.
+   * Within the tenant's guarantee it stands; what is above it is cut when another tenant's guarantee needs
+   * the memory (the session's `promiseCut`). INVALID_ARGUMENT (field named), or, when memory does not
+   * come by `waitMs`, as `allocate`; nothing is changed then.
+   */
+  reserve(tokens: number, options?: ReserveOptions): Promise<Reservation>;
 
   /**
    * The new length of each live slot, before a forward pass: an Int32Array with an entry for every

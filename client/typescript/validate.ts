@@ -57,6 +57,11 @@ export function flag(field: string, value: unknown): boolean {
   throw badField(field, value, 'true, false');
 }
 
+export function callback<T>(field: string, value: T): T {
+  if (typeof value === 'function') return value;
+  throw badField(field, value, 'a function');
+}
+
 export function oneOf<T extends string>(field: string, value: unknown, allowed: readonly T[]): T {
   if (!allowed.includes(value as T)) throw badField(field, value, allowed.join(', '));
   return value as T;

@@ -36,6 +36,12 @@ export function audit({ limits, pool, sessions, caches, tenants }: Audited): voi
     balance === pool.usedBytes,
     `${balance} bytes never came back, the pool has ${pool.usedBytes} in use`,
   );
+  const promised = all.reduce((total, session) => total + session.promisedBytes, 0n);
+  expect(
+    promised === pool.promisedBytes && pool.unpromisedBytes >= 0n,
+    `sessions are promised ${promised} bytes, the pool has ${pool.promisedBytes} promised and ` +
+      `${pool.usedBytes} of ${pool.totalBytes} in use`,
+  );
   auditTenants(all, tenants);
   auditAddresses(all, caches, limits);
 }
@@ -48,6 +54,12 @@ function auditTenants(sessions: readonly Session[], tenants: TenantTable): void 
     expect(
       held === tenant.heldBytes,
       `tenant ${tenant.spec.name}: its sessions hold ${held}, its account says ${tenant.heldBytes}`,
+    );
+    const promised = own.reduce((total, session) => total + session.promisedBytes, 0n);
+    expect(
+      promised === tenant.promisedBytes,
+      `tenant ${tenant.spec.name}: its sessions are promised ${promised}, ` +
+        `its account says ${tenant.promisedBytes}`,
     );
     guaranteed += tenant.guaranteedBytes;
   }
@@ -76,6 +88,12 @@ function auditSession(session: Session, pool: Pool): void {
   expect(
     held === session.heldBytes,
     `${name}: its extents are ${held} bytes, its account says ${session.heldBytes}`,
+  );
+  const promised = [...session.promises.values()].reduce((sum, one) => sum + one.bytes, 0n);
+  expect(
+    promised === session.promisedBytes && (session.state === 'open' || promised === 0n),
+    `${name}: is ${session.state}, its promises are ${promised} bytes, ` +
+      `its account says ${session.promisedBytes}`,
   );
   expect(
     session.state === 'open' || session.waiting.length === 0,

@@ -26,6 +26,7 @@ import type {
   CacheView,
   GrantRequest,
   PoolView,
+  ReserveRequest,
   Returned,
   SessionView,
   TenantChange,
@@ -80,7 +81,10 @@ export class Books {
       waiting: [],
       caches: new Map(),
       askedBack: null,
+      promises: new Map(),
+      promisedBytes: 0n,
       barren: false,
+      idleNotBefore: now,
       overdueAboveBytes: null,
       overdueCount: 0,
     });
@@ -121,6 +125,16 @@ export class Books {
     const session = this.table.open(id);
     this.refuseWhenDraining();
     return this.desk.request(session, request, now);
+  }
+
+  reserve(id: SessionId, request: ReserveRequest, now: Instant): Effect[] {
+    const session = this.table.open(id);
+    this.refuseWhenDraining();
+    return this.desk.reserve(session, this.cacheBook.of(session, request.cache), request, now);
+  }
+
+  keepPromise(id: SessionId, promise: GrantId, leftBytes: Bytes, now: Instant): Effect[] {
+    return this.desk.keepPromise(this.table.open(id), promise, leftBytes, now);
   }
 
   cancelGrant(
@@ -174,7 +188,7 @@ export class Books {
 
   reclaimReported(id: SessionId, reclaim: bigint, now: Instant): Effect[] {
     const session = this.table.open(id);
-    return [...this.desk.reclaimReported(session, reclaim), ...this.desk.follow(session, now)];
+    return [...this.desk.reclaimReported(session, reclaim, now), ...this.desk.follow(session, now)];
   }
 
   sessionClosed(id: SessionId, now: Instant): Effect[] {
@@ -226,13 +240,14 @@ export class Books {
   }
 
   pool(): PoolView {
-    const { totalBytes, usedBytes, freeBytes, extents, grantedCount, grantedBytes, returnedBytes } =
-      this.pools;
+    const { totalBytes, usedBytes, freeBytes, promisedBytes, extents } = this.pools;
+    const { grantedCount, grantedBytes, returnedBytes } = this.pools;
     const { waitingCount, waitingBytes, refusedCount } = this.desk;
     return {
       poolBytes: totalBytes,
       usedBytes,
       freeBytes,
+      promisedBytes,
       extentCount: extents.count,
       sessionCount: this.table.count,
       cacheCount: this.cacheBook.count,
@@ -303,6 +318,8 @@ export class Books {
       extentCount: session.extents.size,
       cacheCount: session.caches.size,
       waitingGrantCount: session.waiting.length,
+      promisedBytes: bytes(session.promisedBytes),
+      promiseCount: session.promises.size,
       tenant: session.tenant.spec.name,
       overdueCount: session.overdueCount,
       servedLast: session.overdueAboveBytes !== null,

@@ -144,7 +144,8 @@ export class CacheBook {
     this.total -= 1;
   }
 
-  private of(session: Session, id: CacheId): Cache {
+  /** Throws CACHE_UNKNOWN. */
+  of(session: Session, id: CacheId): Cache {
     const cache = session.caches.get(id);
     // Another session's cache is as unknown as none: ids are no secret, but nobody else's business.
     if (cache === undefined) {

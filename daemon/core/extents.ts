@@ -1,4 +1,5 @@
 import { KvspanError, badField } from '../../proto/errors.js';
+import type { Promised } from './promises.js';
 import { isLeftBehind, type Session } from './sessions.js';
 import {
   EXTENT_ORDER_MAX,
@@ -22,6 +23,8 @@ export interface InFlight {
   readonly session: Session;
   /** In the order of the effect, so that a count says which arrived. */
   readonly extents: readonly Extent[];
+  /** Out of which it was met. */
+  readonly promise: Promised | null;
 }
 
 export interface Extent {

@@ -12,6 +12,7 @@ import {
   bytes,
   type Bytes,
   type CacheGeometry,
+  type CachePlan,
   type Dtype,
   type Layout,
 } from './types.js';
@@ -78,6 +79,15 @@ export function planSizes(geometry: CacheGeometry): PlanSizes {
     slotStrideBytes: bytes(slotStride),
     laneStrideBytes: bytes(laneStride),
   };
+}
+
+/** What a slot must have mapped for so many tokens: whole pages of each lane, within its stride. */
+export function spanBytes(
+  { laneCount, rowBytes, slotStrideBytes }: CachePlan,
+  tokens: number,
+): Bytes {
+  const lane = roundUp(BigInt(tokens) * rowBytes, PAGE_BYTES);
+  return bytes(BigInt(laneCount) * (lane < slotStrideBytes ? lane : slotStrideBytes));
 }
 
 function roundUp(value: bigint, multiple: bigint): bigint {

@@ -1,40 +1,58 @@
 import { KvspanError, badField, type Holder } from '../../proto/errors.js';
+import type { Cache } from './caches.js';
 import type { Adoption } from './extents.js';
-import { checkGrantRequest, fit, type GrantOrder } from './grants.js';
+import { checkGrantRequest, checkReserveRequest, fit, sum, type GrantOrder } from './grants.js';
 import { integerField } from './limits.js';
 import type { Pool } from './pool.js';
+import { PromiseBook, type Promised } from './promises.js';
 import { Quotas } from './quota.js';
 import { ReclaimRounds } from './reclaim.js';
-import { largestHolders, overdueRemark, shortage, type ShortageCode } from './refusals.js';
+import { largestHolders, overdueRemark } from './refusals.js';
 import type { Session, SessionTable } from './sessions.js';
-import type { TenantTable } from './tenants.js';
-import type { Bytes, Effect, GrantId, Instant, Limits, OrderCounts } from './types.js';
-import type { GrantRequest } from './views.js';
+import { Shortages } from './shortages.js';
+import { claimedBytes, type TenantTable } from './tenants.js';
+import {
+  bytes,
+  type Bytes,
+  type Effect,
+  type GrantId,
+  type Instant,
+  type Limits,
+  type OrderCounts,
+} from './types.js';
+import type { GrantRequest, ReserveRequest } from './views.js';
 import { WaitingLine, type Waiter } from './waiting.js';
 
 /**
- * Where grants are asked for: meets them, lets them wait, serves the line whenever memory has come
- * free, and refuses. After every change `follow` says what follows from it.
+ * Where grants and promises are asked for: meets them, lets them wait, serves the line whenever memory
+ * has come free, and refuses. After every change `follow` says what follows from it.
  */
 export class GrantDesk {
   private readonly line: WaitingLine;
   private readonly rounds: ReclaimRounds;
   private readonly quotas: Quotas;
-  /** Grants refused for want of memory or time, or because the daemon drains. */
-  refusedCount = 0n;
+  private readonly promises: PromiseBook;
+  private readonly shortages: Shortages;
 
   constructor(
     private readonly limits: Limits,
     private readonly pool: Pool,
     private readonly sessions: SessionTable,
-    tenants: TenantTable,
+    private readonly tenants: TenantTable,
   ) {
     this.quotas = new Quotas(limits.sessionLimitBytes, tenants, pool);
+    this.promises = new PromiseBook(pool, sessions, tenants);
+    this.shortages = new Shortages(limits, pool, this.quotas, sessions, () => this.line);
     this.line = new WaitingLine({
-      sessionAllows: ({ session, order }) => this.quotaFit(session, order) !== null,
-      tenantAllows: ({ session, order }) => this.tenantFits(session, order),
+      sessionAllows: ({ session, order }) => this.shortages.quotaFit(session, order) !== null,
+      tenantAllows: ({ session, order }) => this.shortages.tenantFits(session, order),
     });
     this.rounds = new ReclaimRounds(sessions, tenants);
+  }
+
+  /** Grants refused for want of memory or time, or because the daemon drains. */
+  get refusedCount(): bigint {
+    return this.shortages.refusedCount;
   }
 
   get waitingCount(): number {
@@ -51,20 +69,24 @@ export class GrantDesk {
 
   request(session: Session, request: GrantRequest, now: Instant): Effect[] {
     const order = checkGrantRequest(request, this.limits);
-    this.checkUnused(session, order.grant);
-    const impossible = this.impossible(session, order);
-    if (impossible !== null) throw impossible;
-    if (this.isFirst(session)) {
-      const counts = this.fitNow(session, order);
-      if (counts !== null) return [this.issue(session, order, counts)];
-    }
-    // Who comes now comes after all of his tenant who wait, but before tenants with less of a claim.
-    const waiter = this.line.join(session, order, now);
-    const effects = this.serveLine();
-    if (waiter.gone) return effects;
-    if (order.waitMs > 0) return [...effects, ...this.askBack(now)];
-    this.line.leave(waiter);
-    throw this.refusal(session, order, this.placeInLine(session));
+    this.checkUnused(session, 'grant_id', order.grant);
+    const promise = request.promise ?? null;
+    if (promise !== null) return [this.draw(this.promises.of(session, promise), order, now)];
+    return this.place(session, order, now);
+  }
+
+  /** The size is that of the cache, which must be the session's. */
+  reserve(session: Session, cache: Cache, request: ReserveRequest, now: Instant): Effect[] {
+    const order = checkReserveRequest(request, cache, this.limits);
+    this.checkUnused(session, 'promise_id', order.grant);
+    this.promises.checkRoom(session);
+    return this.place(session, order, now);
+  }
+
+  /** The client says how much of a promise it still needs, and that it needs it. */
+  keepPromise(session: Session, id: GrantId, leftBytes: bigint, now: Instant): Effect[] {
+    this.promises.keep(this.promises.of(session, id), leftBytes, now);
+    return this.follow(session, now);
   }
 
   /** Null: no such grant waits. */
@@ -80,7 +102,10 @@ export class GrantDesk {
     if (grant === undefined)
       throw badField('grant_id', id, `a grant in flight of session ${session.id}`);
     integerField('importedCount', importedCount, 0, grant.extents.length);
+    const missing = grant.extents.slice(importedCount).filter(({ returned }) => !returned);
     this.pool.settle(grant, importedCount);
+    const missingBytes = missing.reduce((total, extent) => total + extent.bytes, 0n);
+    if (grant.promise !== null) this.promises.restore(grant.promise, missingBytes);
   }
 
   /**
@@ -93,9 +118,9 @@ export class GrantDesk {
     const wantedBytes = freshBytes + movedBytes;
     const left = this.quotas.ofSession(session).leftBytes - wantedBytes;
     const first = session.waiting[0]?.order;
-    const spokenFor = first !== undefined && this.quotaFit(session, first) !== null;
+    const spokenFor = first !== undefined && this.shortages.quotaFit(session, first) !== null;
     if (left < 0n || (spokenFor && fit(first, left, this.limits.extentsPerGrantMax) === null)) {
-      throw this.shortage(
+      throw this.shortages.shortage(
         session,
         'QUOTA_EXHAUSTED',
         wantedBytes,
@@ -104,13 +129,13 @@ export class GrantDesk {
     }
     const ofTenant = this.quotas.ofTenant(session.tenant);
     if (ofTenant !== null && freshBytes > 0n && freshBytes > ofTenant.leftBytes)
-      throw this.shortage(session, 'TENANT_LIMIT', freshBytes, '');
+      throw this.shortages.shortage(session, 'TENANT_LIMIT', freshBytes, '');
     if (freshBytes > this.quotas.freeBytes(session.tenant))
-      throw this.shortage(session, 'POOL_EXHAUSTED', freshBytes, '');
+      throw this.shortages.shortage(session, 'POOL_EXHAUSTED', freshBytes, '');
   }
 
-  reclaimReported(session: Session, reclaim: bigint): Effect[] {
-    return this.rounds.reported(session, reclaim);
+  reclaimReported(session: Session, reclaim: bigint, now: Instant): Effect[] {
+    return this.rounds.reported(session, reclaim, now);
   }
 
   /** The session is no longer connected: nobody is there to be granted or asked anything. */
@@ -119,12 +144,14 @@ export class GrantDesk {
     // From the last to the first, so that none of them comes to the head of the line meanwhile.
     for (const waiter of waiters.toReversed()) this.line.leave(waiter);
     this.rounds.dismiss(session);
+    this.promises.endAll(session);
     return waiters.map(waiter => cancelled(waiter, 'its session was closed'));
   }
 
-  /** Refuses those whose time is over; in the order in which it was. */
+  /** Ends promises and refuses those whose time is over; in the order in which it was. */
   expire(now: Instant): Effect[] {
-    const effects: Effect[] = this.rounds.overdue(now);
+    const effects: Effect[] = [...this.promises.lapse(now), ...this.rounds.overdue(now)];
+    if (effects.some(({ kind }) => kind === 'cut')) this.refreshAll();
     const holders = this.holdersOnce();
     for (
       let waiter = this.line.firstToExpire();
@@ -134,7 +161,7 @@ export class GrantDesk {
       const { session, order } = waiter;
       const remark = [`waited ${order.waitMs} ms`, overdueRemark(this.sessions)];
       const told = remark.filter(part => part !== '').join('; ');
-      const error = this.refusal(session, order, told, holders());
+      const error = this.shortages.refusal(session, order, told, holders());
       this.line.leave(waiter);
       effects.push({ kind: 'refuse', session: session.id, grant: order.grant, error });
     }
@@ -144,7 +171,9 @@ export class GrantDesk {
   nextExpiry(): Instant | null {
     const round = this.line.isHelpable ? this.rounds.next : null;
     const deadline = this.line.firstToExpire()?.deadline ?? null;
-    const all = [deadline, round, this.rounds.nextOverdue].filter(one => one !== null);
+    const all = [deadline, round, this.rounds.nextOverdue, this.promises.next].filter(
+      one => one !== null,
+    );
     return all.reduce<Instant | null>(
       (first, one) => (first === null || one < first ? one : first),
       null,
@@ -153,16 +182,16 @@ export class GrantDesk {
 
   /** Entitlements have changed: what can never be met now is refused, the rest looked at again. */
   reconsider(now: Instant): Effect[] {
-    const effects: Effect[] = [];
+    const effects: Effect[] = this.cutToEntitlements();
     const waiters = [...this.sessions].flatMap(session => session.waiting);
     for (const waiter of waiters.toSorted((a, b) => a.sequence - b.sequence)) {
       const { session, order } = waiter;
-      const error = this.impossible(session, order);
+      const error = this.shortages.impossible(session, order);
       if (error === null) continue;
       this.line.leave(waiter);
       effects.push({ kind: 'refuse', session: session.id, grant: order.grant, error });
     }
-    return [...effects, ...this.serveLine(), ...this.askBack(now)];
+    return [...effects, ...this.serveLine(now), ...this.askBack(now)];
   }
 
   drain(now: Instant): Effect[] {
@@ -170,7 +199,7 @@ export class GrantDesk {
       .flatMap(session => session.waiting)
       .toSorted((a, b) => a.sequence - b.sequence);
     for (const waiter of waiters.toReversed()) this.line.leave(waiter);
-    this.refusedCount += BigInt(waiters.length);
+    this.shortages.refusedCount += BigInt(waiters.length);
     const error = new KvspanError(
       'DRAINING',
       'the daemon is shutting down: the grant will not be met',
@@ -198,7 +227,7 @@ export class GrantDesk {
   /** Throws if somebody waits for memory that is free. */
   check(): void {
     const { head } = this.line;
-    if (head !== null && this.fitNow(head.session, head.order) !== null) {
+    if (head !== null && (this.fitNow(head.session, head.order) ?? this.cutsFor(head)) !== null) {
       throw new KvspanError(
         'INTERNAL',
         `ledger: grant ${head.order.grant} of session ${head.session.id} waits for memory that is free`,
@@ -208,11 +237,11 @@ export class GrantDesk {
   }
 
   private serve(now: Instant): Effect[] {
-    return [...this.serveLine(), ...this.rounds.due(this.line, this.pool.freeBytes, now)];
+    return [...this.serveLine(now), ...this.rounds.due(this.line, this.pool.unpromisedBytes, now)];
   }
 
   private askBack(now: Instant): Effect[] {
-    return this.rounds.now(this.line, this.pool.freeBytes, now);
+    return this.rounds.now(this.line, this.pool.unpromisedBytes, now);
   }
 
   /** True if nobody who waits comes before the session's next request, whatever that is. */
@@ -224,27 +253,101 @@ export class GrantDesk {
     );
   }
 
-  private serveLine(): Effect[] {
+  private place(session: Session, order: GrantOrder, now: Instant): Effect[] {
+    const impossible = this.shortages.impossible(session, order);
+    if (impossible !== null) throw impossible;
+    if (this.isFirst(session)) {
+      const counts = this.fitNow(session, order);
+      if (counts !== null) return [this.issue(session, order, counts, now)];
+    }
+    // Who comes now comes after all of his tenant who wait, but before tenants with less of a claim.
+    const waiter = this.line.join(session, order, now);
+    const effects = this.serveLine(now);
+    if (waiter.gone) return effects;
+    if (order.waitMs > 0) return [...effects, ...this.askBack(now)];
+    this.line.leave(waiter);
+    throw this.shortages.refusal(session, order, this.shortages.placeInLine(session));
+  }
+
+  private serveLine(now: Instant): Effect[] {
     const effects: Effect[] = [];
     for (let head = this.line.head; head !== null; head = this.line.head) {
       const { session, order } = head;
-      const counts = this.fitNow(session, order);
-      if (counts === null) break;
+      if (this.fitNow(session, order) === null) {
+        const missing = this.cutsFor(head);
+        if (missing === null) break;
+        effects.push(...this.promises.cutBorrowed(missing, 'guarantee'));
+        this.refreshAll();
+      }
+      const counts = this.fitNow(session, order) as OrderCounts;
       this.line.leave(head);
-      effects.push(this.issue(session, order, counts));
+      effects.push(this.issue(session, order, counts, now));
     }
     return effects;
   }
 
-  private issue(session: Session, order: GrantOrder, counts: OrderCounts): Effect {
-    const { extents } = this.pool.issue(session, order.grant, counts);
+  private issue(session: Session, order: GrantOrder, counts: OrderCounts, now: Instant): Effect {
+    if (order.terms === null) return this.give(session, order, counts, null);
+    const promise = this.promises.make(session, order, order.terms, now);
+    this.accountChanged(session);
+    const size = bytes(promise.bytes);
+    return { kind: 'promised', session: session.id, promise: promise.id, bytes: size };
+  }
+
+  private give(
+    session: Session,
+    { grant }: GrantOrder,
+    counts: OrderCounts,
+    promise: Promised | null,
+  ): Effect {
+    const { extents } = this.pool.issue(session, grant, counts, promise);
     this.accountChanged(session);
     return {
       kind: 'grant',
       session: session.id,
-      grant: order.grant,
+      grant,
       extents: extents.map(({ id, bytes }) => ({ id, bytes })),
     };
+  }
+
+  /** Out of a promise, at once: what it takes is kept free for it, so nobody waits any longer for it. */
+  private draw(promise: Promised, order: GrantOrder, now: Instant): Effect {
+    const counts = fit(order, promise.bytes, this.limits.extentsPerGrantMax);
+    if (counts === null) {
+      throw overdrawn(promise, order);
+    }
+    this.promises.use(promise, sum(counts), now);
+    return this.give(promise.session, order, counts, promise);
+  }
+
+  /**
+   * What must be cut of promises that borrow so that a guarantee gets what is its own; null: it is
+   * no guarantee, or would not have enough even then. So no promise is cut in vain.
+   */
+  private cutsFor({ session, order }: Waiter): bigint | null {
+    if (!this.quotas.isGuaranteed(session, order.roomBytes)) return null;
+    const missing = this.quotas.missingBytes(session.tenant, order.roomBytes);
+    return missing > 0n && missing <= this.promises.cuttableBytes ? missing : null;
+  }
+
+  /** After a change of entitlements: no promise passes a limit, or takes what is held for others. */
+  private cutToEntitlements(): Effect[] {
+    const effects: Effect[] = [];
+    for (const tenant of this.tenants) {
+      const above = claimedBytes(tenant) - tenant.limitBytes;
+      if (above > 0n) effects.push(...this.promises.cutTenant(tenant, above, 'entitlement'));
+    }
+    const missing = this.tenants.reservedBytes - this.pool.unpromisedBytes;
+    const cuttable = this.promises.cuttableBytes;
+    const cut = missing < cuttable ? missing : cuttable;
+    if (cut > 0n) effects.push(...this.promises.cutBorrowed(cut, 'entitlement'));
+    this.refreshAll();
+    return effects;
+  }
+
+  /** Promises of others than the session at hand have changed, and with them what they may have. */
+  private refreshAll(): void {
+    for (const session of this.sessions) this.line.refresh(session);
   }
 
   private fitNow(session: Session, order: GrantOrder): OrderCounts | null {
@@ -256,29 +359,18 @@ export class GrantDesk {
     ];
     // Who comes first because of its guarantee gets no more than that before others who wait.
     if (this.quotas.isGuaranteed(session, order.roomBytes) && this.line.hasRivals(tenant))
-      bounds.push(tenant.guaranteedBytes - tenant.heldBytes);
+      bounds.push(tenant.guaranteedBytes - claimedBytes(tenant));
     const room = bounds.reduce((least, bound) => (bound < least ? bound : least));
     return fit(order, room, this.limits.extentsPerGrantMax);
   }
 
-  private quotaFit(session: Session, order: GrantOrder): OrderCounts | null {
-    return fit(order, this.quotas.ofSession(session).leftBytes, this.limits.extentsPerGrantMax);
-  }
-
-  private tenantFits({ tenant }: Session, order: GrantOrder): boolean {
-    const ofTenant = this.quotas.ofTenant(tenant);
-    if (ofTenant === null) return true;
-    return fit(order, ofTenant.leftBytes, this.limits.extentsPerGrantMax) !== null;
-  }
-
-  private checkUnused(session: Session, grant: GrantId): void {
+  private checkUnused(session: Session, field: string, grant: GrantId): void {
     const { grantsInFlightMax } = this.limits;
-    if (session.inFlight.has(grant) || this.line.find(session, grant) !== null) {
-      throw new KvspanError('GRANT_DUPLICATE', `grant_id: grant ${grant} is in flight already`, {
-        field: 'grant_id',
-      });
+    const { inFlight, promises } = session;
+    if (inFlight.has(grant) || promises.has(grant) || this.line.find(session, grant) !== null) {
+      throw new KvspanError('GRANT_DUPLICATE', `${field}: ${grant} is in use already`, { field });
     }
-    const count = session.inFlight.size + session.waiting.length;
+    const count = inFlight.size + session.waiting.length;
     if (count >= grantsInFlightMax) {
       throw new KvspanError(
         'GRANT_LIMIT',
@@ -287,88 +379,18 @@ export class GrantDesk {
     }
   }
 
-  /** What no waiting can bring: the error that says so, or null. */
-  private impossible(session: Session, order: GrantOrder): KvspanError | null {
-    const code = this.codeOfImpossible(session, order);
-    if (code === null) return null;
-    this.refusedCount += 1n;
-    const total = fit(order, this.pool.totalBytes, this.limits.extentsPerGrantMax);
-    const held = code === 'POOL_EXHAUSTED' && total !== null ? '; the rest is held for others' : '';
-    return this.shortage(session, code, order.askedBytes, `it could never be met${held}`);
-  }
-
-  private codeOfImpossible(session: Session, order: GrantOrder): ShortageCode | null {
-    const never = (limit: bigint): boolean =>
-      fit(order, limit, this.limits.extentsPerGrantMax) === null;
-    const { tenant } = session;
-    if (never(this.quotas.ofSession(session).limitBytes)) return 'QUOTA_EXHAUSTED';
-    const ofTenant = this.quotas.ofTenant(tenant);
-    if (ofTenant !== null && never(ofTenant.limitBytes)) return 'TENANT_LIMIT';
-    return never(this.quotas.reachableBytes(tenant)) ? 'POOL_EXHAUSTED' : null;
-  }
-
-  private refusal(
-    session: Session,
-    order: GrantOrder,
-    remark: string,
-    holders?: readonly Holder[],
-  ): KvspanError {
-    this.refusedCount += 1n;
-    const code = this.codeOfRefusal(session, order);
-    return this.shortage(session, code, order.askedBytes, remark, holders);
-  }
-
-  /** What keeps the order, or who is before it in its session or tenant, from being met. */
-  private codeOfRefusal(session: Session, order: GrantOrder): ShortageCode {
-    const first = session.waiting[0]?.order ?? order;
-    if (this.quotaFit(session, order) === null || this.quotaFit(session, first) === null)
-      return 'QUOTA_EXHAUSTED';
-    const before = this.line.firstOf(session.tenant)?.order ?? order;
-    const allowed = this.tenantFits(session, order) && this.tenantFits(session, before);
-    return allowed ? 'POOL_EXHAUSTED' : 'TENANT_LIMIT';
-  }
-
-  private shortage(
-    session: Session,
-    code: ShortageCode,
-    askedBytes: bigint,
-    remark: string,
-    holders: readonly Holder[] = largestHolders(this.sessions),
-  ): KvspanError {
-    const { of, freeBytes, limitBytes } = this.bounds(session, code);
-    return shortage({ code, of, askedBytes, freeBytes, limitBytes, holders, remark });
-  }
-
-  private bounds(
-    session: Session,
-    code: ShortageCode,
-  ): { readonly of: string; readonly freeBytes: bigint; readonly limitBytes: bigint } {
-    const { tenant } = session;
-    const { limitBytes, leftBytes } = this.quotas.ofSession(session);
-    if (code === 'QUOTA_EXHAUSTED')
-      return { of: 'session limit', freeBytes: leftBytes, limitBytes };
-    const free = this.quotas.freeBytes(tenant);
-    if (code === 'POOL_EXHAUSTED')
-      return { of: 'pool', freeBytes: free, limitBytes: this.pool.totalBytes };
-    const left = tenant.limitBytes - tenant.heldBytes;
-    return {
-      of: `tenant ${tenant.spec.name}, which holds ${tenant.heldBytes}`,
-      freeBytes: left > 0n ? left : 0n,
-      limitBytes: tenant.limitBytes,
-    };
-  }
-
-  private placeInLine(session: Session): string {
-    if (session.waiting.length > 0)
-      return `${session.waiting.length} grants of the session wait before it`;
-    return this.line.head === null ? '' : `${this.line.count} grants wait before it`;
-  }
-
   /** Many may be refused at one instant: who holds what is counted once for all of them. */
   private holdersOnce(): () => Holder[] {
     let holders: Holder[] | null = null;
     return () => (holders ??= largestHolders(this.sessions));
   }
+}
+
+/** With what is left, for a client that thinks there is more. */
+function overdrawn({ id, bytes: freeBytes }: Promised, { neededBytes }: GrantOrder): KvspanError {
+  const allowed = `at most ${freeBytes} bytes, what is left of promise ${id}`;
+  const { code, message, field } = badField('order_counts', `${neededBytes} bytes`, allowed);
+  return new KvspanError(code, message, { field, askedBytes: neededBytes, freeBytes });
 }
 
 function cancelled({ session, order }: Waiter, why: string): Effect {

@@ -1,6 +1,8 @@
 import { badField } from '../../proto/errors.js';
 import { orderBytes } from './extents.js';
-import { integerField } from './limits.js';
+import type { Cache } from './caches.js';
+import { spanBytes } from './geometry.js';
+import { integerField, LAPSE_MS_MAX, OVERREAD_TOKENS_MAX } from './limits.js';
 import {
   EXTENT_ORDER_MAX,
   PAGE_BYTES,
@@ -11,7 +13,7 @@ import {
   type Limits,
   type OrderCounts,
 } from './types.js';
-import type { GrantRequest } from './views.js';
+import type { GrantRequest, ReserveRequest } from './views.js';
 
 /** A valid request, with its sums. */
 export interface GrantOrder {
@@ -24,13 +26,18 @@ export interface GrantOrder {
   /** With this much room it is certainly met; more than it needs if it may have but few extents. */
   readonly roomBytes: Bytes;
   readonly waitMs: number;
+  /** Not extents are asked for, but a promise of them. */
+  readonly terms: PromiseTerms | null;
+}
+
+export interface PromiseTerms {
+  readonly lapseMs: number;
 }
 
 /** Throws INVALID_ARGUMENT that names the first field out of its range. */
 export function checkGrantRequest(request: GrantRequest, limits: Limits): GrantOrder {
   const { grant, minimumBytes, waitMs } = request;
-  if (typeof grant !== 'bigint' || grant <= 0n || grant > UINT64_MAX)
-    throw badField('grant_id', grant, `1..${UINT64_MAX}`);
+  checkId('grant_id', grant);
   const counts = checkCounts(request.counts, limits.extentsPerGrantMax);
   const askedBytes = sum(counts);
   if (typeof minimumBytes !== 'bigint' || minimumBytes < 0n || minimumBytes > askedBytes) {
@@ -38,9 +45,49 @@ export function checkGrantRequest(request: GrantRequest, limits: Limits): GrantO
   }
   integerField('wait_ms', waitMs, 0, limits.grantWaitMsMax);
   const neededBytes = minimumBytes === 0n ? askedBytes : minimumBytes;
-  const order = { grant, counts, askedBytes, neededBytes, roomBytes: askedBytes, waitMs };
+  const terms = null;
+  const order = { grant, counts, askedBytes, neededBytes, roomBytes: askedBytes, waitMs, terms };
   const cut = fit(order, neededBytes, limits.extentsPerGrantMax);
   return cut === null ? order : { ...order, roomBytes: neededBytes };
+}
+
+/** As an order for nothing but room: what a promise takes of the pool is no extents yet. */
+export function checkReserveRequest(
+  request: ReserveRequest,
+  { geometry, plan }: Cache,
+  limits: Limits,
+): GrantOrder {
+  const { promise, tokens, overreadTokens, mappedBytes, waitMs, lapseMs } = request;
+  checkId('promise_id', promise);
+  integerField('tokens_count', tokens, 1, geometry.maxTokens);
+  integerField('overread_tokens_count', overreadTokens, 0, OVERREAD_TOKENS_MAX);
+  const wholeBytes = spanBytes(plan, tokens + overreadTokens);
+  if (
+    typeof mappedBytes !== 'bigint' ||
+    mappedBytes < 0n ||
+    mappedBytes >= wholeBytes ||
+    mappedBytes % PAGE_BYTES !== 0n
+  ) {
+    const allowed = `a multiple of ${PAGE_BYTES} below ${wholeBytes}, what ${tokens} tokens need`;
+    throw badField('mapped_bytes', mappedBytes, allowed);
+  }
+  integerField('wait_ms', waitMs, 0, limits.grantWaitMsMax);
+  integerField('lapse_ms', lapseMs, 1, LAPSE_MS_MAX);
+  const size = bytes(wholeBytes - mappedBytes);
+  return {
+    grant: promise,
+    counts: [],
+    askedBytes: size,
+    neededBytes: size,
+    roomBytes: size,
+    waitMs,
+    terms: { lapseMs },
+  };
+}
+
+function checkId(field: string, id: bigint): void {
+  if (typeof id !== 'bigint' || id <= 0n || id > UINT64_MAX)
+    throw badField(field, id, `1..${UINT64_MAX}`);
 }
 
 function checkCounts(given: OrderCounts, extentsMax: number): OrderCounts {

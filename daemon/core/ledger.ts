@@ -17,6 +17,7 @@ import type {
   CacheView,
   GrantRequest,
   PoolView,
+  ReserveRequest,
   Returned,
   SessionView,
   TenantChange,
@@ -27,6 +28,7 @@ export type {
   CacheView,
   GrantRequest,
   PoolView,
+  ReserveRequest,
   Returned,
   SessionState,
   SessionView,
@@ -55,7 +57,22 @@ export interface Ledger {
   placeCache(session: SessionId, cache: CacheId, base: Address): void;
   destroyCache(session: SessionId, cache: CacheId): void;
 
-  /** Met now (a `grant` effect), or queued up to `waitMs` (reclaim effects), or refused (thrown). */
+  /**
+   * A promise of memory for one slot to grow to a length: made now (a `promised` effect), or queued
+   * as a grant is, or refused (thrown). What is promised counts as if it were held: against the pool,
+   * the session's limit and its tenant's. A guarantee that needs what was borrowed cuts it.
+   */
+  reserve(session: SessionId, request: ReserveRequest, now: Instant): Effect[];
+  /**
+   * The client needs no more of a promise than `leftBytes`, 0: nothing, which ends it. Renews it. It
+   * is never made larger. Throws PROMISE_UNKNOWN.
+   */
+  keepPromise(session: SessionId, promise: GrantId, leftBytes: Bytes, now: Instant): Effect[];
+
+  /**
+   * Out of a promise: met at once. Else met now (a `grant` effect), or queued up to `waitMs` (reclaim
+   * effects), or refused (thrown).
+   */
   requestGrant(session: SessionId, request: GrantRequest, now: Instant): Effect[];
   /** False: no such grant is waiting. A cancelled grant gets a `refuse` effect (GRANT_CANCELLED). */
   cancelGrant(
@@ -93,7 +110,7 @@ export interface Ledger {
   /** The process is gone: everything it had is free. */
   sessionExited(session: SessionId, now: Instant): Effect[];
 
-  /** Refuses waiting grants whose time has come. */
+  /** Refuses waiting grants, and ends promises, whose time has come. */
   expire(now: Instant): Effect[];
   /** The next instant at which `expire` has work; null: never. */
   nextExpiry(): Instant | null;

@@ -15,6 +15,11 @@ export const TENANTS_MAX = 256;
 /** In bytes of letters, digits, dots, underscores and hyphens. */
 export const TENANT_NAME_MAX = 64;
 export const WEIGHT_MAX = 1_000_000;
+/** Of a promise that is not used: longer than any pause between two steps, shorter than a coffee break. */
+export const LAPSE_MS_MAX = 600_000;
+/** As the native core's: kernels read whole tiles of at most a few hundred rows past the length. */
+export const OVERREAD_TOKENS_MAX = 65_536;
+export const PROMISES_PER_SESSION_MAX = 16_384;
 /** How many holders a refusal names. */
 export const HOLDERS_MAX = 8;
 /**

@@ -5,6 +5,7 @@ import {
   type Extent,
   type InFlight,
 } from './extents.js';
+import type { Promised } from './promises.js';
 import { forgiveOverdue, type Session } from './sessions.js';
 import {
   bytes,
@@ -23,6 +24,7 @@ import {
 export class Pool {
   readonly extents: ExtentTable;
   private used = 0n;
+  private promised = 0n;
   /** Ever, in extents that this daemon granted. */
   grantedBytes = 0n;
   /** Ever, in extents that became free again, adopted ones too. */
@@ -46,10 +48,31 @@ export class Pool {
     return bytes(this.totalBytes - this.used);
   }
 
+  get promisedBytes(): Bytes {
+    return bytes(this.promised);
+  }
+
+  /** Neither in use nor promised. */
+  get unpromisedBytes(): Bytes {
+    return bytes(this.totalBytes - this.used - this.promised);
+  }
+
+  /** So much more, or less, is kept free for the session by its promises. */
+  promise(session: Session, moreBytes: bigint): void {
+    session.promisedBytes += moreBytes;
+    session.tenant.promisedBytes += moreBytes;
+    this.promised += moreBytes;
+  }
+
   /** Charges fresh extents to the session, the largest first; they stay in flight until `settle`. */
-  issue(session: Session, id: GrantId, counts: OrderCounts): InFlight {
+  issue(
+    session: Session,
+    id: GrantId,
+    counts: OrderCounts,
+    promise: Promised | null = null,
+  ): InFlight {
     const extents: Extent[] = [];
-    const grant: InFlight = { id, session, extents };
+    const grant: InFlight = { id, session, extents, promise };
     for (let order = counts.length - 1; order >= 0; order -= 1) {
       for (let left = counts[order] as number; left > 0; left -= 1) {
         extents.push(this.charge(session, this.extents.nextId(), orderBytes(order), grant));

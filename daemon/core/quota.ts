@@ -1,6 +1,6 @@
 import type { Pool } from './pool.js';
 import type { Session } from './sessions.js';
-import { isGuaranteed, type Tenant, type TenantTable } from './tenants.js';
+import { claimedBytes, isGuaranteed, type Tenant, type TenantTable } from './tenants.js';
 import { bytes, type Bytes } from './types.js';
 
 /**
@@ -24,7 +24,7 @@ export class Quotas {
 
   ofSession(session: Session): { readonly limitBytes: Bytes; readonly leftBytes: Bytes } {
     const limitBytes = this.sessionLimitBytes;
-    return { limitBytes, leftBytes: bytes(limitBytes - session.heldBytes) };
+    return { limitBytes, leftBytes: bytes(limitBytes - session.heldBytes - session.promisedBytes) };
   }
 
   /**
@@ -33,13 +33,18 @@ export class Quotas {
    */
   ofTenant(tenant: Tenant): { readonly limitBytes: Bytes; readonly leftBytes: bigint } | null {
     if (!isLimited(tenant, this.pool)) return null;
-    return { limitBytes: tenant.limitBytes, leftBytes: tenant.limitBytes - tenant.heldBytes };
+    return { limitBytes: tenant.limitBytes, leftBytes: tenant.limitBytes - claimedBytes(tenant) };
   }
 
-  /** What of the pool is free for this tenant: not what is held for others. Never below zero. */
+  /** What of the pool is free for this tenant: not what is promised or held for others. Never below zero. */
   freeBytes(tenant: Tenant): bigint {
-    const free = this.pool.freeBytes - this.tenants.reservedFromOthers(tenant);
-    return free > 0n ? free : 0n;
+    const missing = this.missingBytes(tenant, 0n);
+    return missing < 0n ? -missing : 0n;
+  }
+
+  /** What must come free before this tenant can have so much; below zero: more than that is free. */
+  missingBytes(tenant: Tenant, wantedBytes: bigint): bigint {
+    return wantedBytes - this.pool.unpromisedBytes + this.tenants.reservedFromOthers(tenant);
   }
 
   reachableBytes(tenant: Tenant): bigint {

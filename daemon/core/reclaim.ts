@@ -1,7 +1,7 @@
 import { badField } from '../../proto/errors.js';
 import { RECLAIM_DEADLINE_MS } from './limits.js';
 import { broughtNothing, planReclaims, type ReclaimShare } from './reclaim-plan.js';
-import type { Session, SessionTable } from './sessions.js';
+import type { AskedBack, Session, SessionTable } from './sessions.js';
 import type { TenantTable } from './tenants.js';
 import { bytes, instant, type Effect, type Instant } from './types.js';
 import type { WaitingLine } from './waiting.js';
@@ -9,7 +9,8 @@ import type { WaitingLine } from './waiting.js';
 /**
  * When sessions are asked to give back: at once when a grant has to wait for the pool, and again
  * every RECLAIM_DEADLINE_MS while any waits. A session is never asked twice at the same time. Who was
- * asked for what a guarantee needs and does not bring it in time is recorded.
+ * asked for what a guarantee needs and does not bring it in time is recorded; who was asked for idle
+ * memory never is, and when it says that it has none others are asked at once.
  */
 export class ReclaimRounds {
   private lastId = 0n;
@@ -61,13 +62,16 @@ export class ReclaimRounds {
   }
 
   /** The session says that it has given what it can. */
-  reported(session: Session, reclaim: bigint): Effect[] {
+  reported(session: Session, reclaim: bigint, now: Instant): Effect[] {
     if (typeof reclaim !== 'bigint' || reclaim < 1n || reclaim > this.lastId) {
       throw badField('reclaim_id', reclaim, 'the id of a reclaim that was asked for');
     }
     const { askedBack } = session;
     if (askedBack?.id !== reclaim) return [];
-    session.barren = broughtNothing(askedBack);
+    if (askedBack.idleOnly) this.idleTold(session, askedBack, now);
+    else session.barren = broughtNothing(askedBack);
+    // It has brought all of it, so there may be more: who still waits need not wait for the deadline.
+    if (askedBack.leftBytes === 0n) this.nextRound = null;
     const effects = this.close(session);
     session.askedBack = null;
     return effects;
@@ -80,18 +84,28 @@ export class ReclaimRounds {
     this.owing.delete(session);
   }
 
-  private ask({ session, wantedBytes, forGuarantee }: ReclaimShare, deadline: Instant): Effect {
+  /** What it has not brought is not idle. That is no fault of its; others are asked at once. */
+  private idleTold(session: Session, { leftBytes }: AskedBack, now: Instant): void {
+    if (leftBytes === 0n) return;
+    session.idleNotBefore = instant(now + RECLAIM_DEADLINE_MS);
+    this.nextRound = null;
+  }
+
+  private ask(share: ReclaimShare, deadline: Instant): Effect {
+    const { session, wantedBytes, forGuarantee, idleOnly } = share;
     this.lastId += 1n;
     session.askedBack = {
       id: this.lastId,
       deadline,
       wantedBytes,
+      idleOnly,
       leftBytes: wantedBytes,
       forGuarantee,
       levelBytes: session.heldBytes - wantedBytes,
     };
     if (forGuarantee) this.owing.add(session);
-    return { kind: 'reclaim', session: session.id, reclaim: this.lastId, wantedBytes, deadline };
+    const reclaim = this.lastId;
+    return { kind: 'reclaim', session: session.id, reclaim, wantedBytes, deadline, idleOnly };
   }
 
   /** The time of what was asked for a guarantee is over: recorded if something is missing. */

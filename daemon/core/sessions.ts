@@ -1,6 +1,7 @@
 import { KvspanError } from '../../proto/errors.js';
 import type { Extent, InFlight } from './extents.js';
 import type { Cache } from './caches.js';
+import type { Promised } from './promises.js';
 import type { Tenant } from './tenants.js';
 import type { Waiter } from './waiting.js';
 import type { Bytes, CacheId, GrantId, Instant, Peer, SessionId } from './types.js';
@@ -10,6 +11,8 @@ export interface AskedBack {
   readonly id: bigint;
   readonly deadline: Instant;
   readonly wantedBytes: bigint;
+  /** It was asked for idle memory alone, which it may have none of. */
+  readonly idleOnly: boolean;
   /** It is for another tenant's guarantee, and whether it came has not been looked at yet. */
   forGuarantee: boolean;
   /** What it holds once it has brought all of it. */
@@ -32,9 +35,14 @@ export interface Session {
   /** In the order of asking: the first goes first. */
   readonly waiting: Waiter[];
   readonly caches: Map<CacheId, Cache>;
+  readonly promises: Map<GrantId, Promised>;
+  /** Kept free for it: the sum of `promises`. */
+  promisedBytes: bigint;
   askedBack: AskedBack | null;
   /** It answered a reclaim with nothing, and has given nothing back since. */
   barren: boolean;
+  /** It said that nothing of it is idle: not asked for idle memory again before. */
+  idleNotBefore: Instant;
   /** Not null: it owes what a guarantee needed, and is served last while it holds more than this. */
   overdueAboveBytes: bigint | null;
   overdueCount: number;

@@ -13,6 +13,8 @@ export interface Tenant {
   held: boolean;
   /** Charged: the sum of its sessions' accounts. */
   heldBytes: bigint;
+  /** Kept free for its sessions by promise. */
+  promisedBytes: bigint;
   /** How often one of its sessions did not bring by the deadline what another's guarantee needed. */
   overdueCount: number;
 }
@@ -33,17 +35,31 @@ const defaultSpec = (poolBytes: Bytes): TenantSpec => ({
   held: false,
 });
 
-/** What it holds above its guarantee: what others may ask back. */
-export const borrowedBytes = ({ heldBytes, guaranteedBytes }: Tenant): bigint =>
-  heldBytes > guaranteedBytes ? heldBytes - guaranteedBytes : 0n;
+/** What it has of the pool, given out or promised: nobody else can have it. */
+export const claimedBytes = ({ heldBytes, promisedBytes }: Tenant): bigint =>
+  heldBytes + promisedBytes;
 
-/** What is kept free for it and nobody else. */
-export const reservedBytes = ({ held, heldBytes, guaranteedBytes }: Tenant): bigint =>
-  held && guaranteedBytes > heldBytes ? guaranteedBytes - heldBytes : 0n;
+/** What it has above its guarantee: what others may take back. */
+export const borrowedBytes = (tenant: Tenant): bigint => {
+  const claimed = claimedBytes(tenant);
+  return claimed > tenant.guaranteedBytes ? claimed - tenant.guaranteedBytes : 0n;
+};
+
+/** Of what it has borrowed, what is only promised: a guarantee takes that back without asking. */
+export const cuttableBytes = (tenant: Tenant): bigint => {
+  const borrowed = borrowedBytes(tenant);
+  return borrowed < tenant.promisedBytes ? borrowed : tenant.promisedBytes;
+};
+
+/** What is kept free for it and nobody else, beside what it is promised. */
+export const reservedBytes = (tenant: Tenant): bigint => {
+  const claimed = claimedBytes(tenant);
+  return tenant.held && tenant.guaranteedBytes > claimed ? tenant.guaranteedBytes - claimed : 0n;
+};
 
 /** True if it may take this much more as its own, whatever others have borrowed. */
 export const isGuaranteed = (tenant: Tenant, more: bigint): boolean =>
-  tenant.heldBytes + more <= tenant.guaranteedBytes;
+  claimedBytes(tenant) + more <= tenant.guaranteedBytes;
 
 /** The tenants of one device, in the order of the configuration. */
 export class TenantTable {
@@ -118,6 +134,11 @@ export class TenantTable {
     return tenant;
   }
 
+  /** What is kept free for all of them together. */
+  get reservedBytes(): bigint {
+    return this.all.reduce((total, tenant) => total + reservedBytes(tenant), 0n);
+  }
+
   /** What is kept free for others than this one. */
   reservedFromOthers(tenant: Tenant): bigint {
     let total = 0n;
@@ -154,7 +175,16 @@ export class TenantTable {
 
 function tenantOf(spec: TenantSpec): Tenant {
   const { guaranteedBytes, limitBytes, weight, held } = spec;
-  return { spec, guaranteedBytes, limitBytes, weight, held, heldBytes: 0n, overdueCount: 0 };
+  return {
+    spec,
+    guaranteedBytes,
+    limitBytes,
+    weight,
+    held,
+    heldBytes: 0n,
+    promisedBytes: 0n,
+    overdueCount: 0,
+  };
 }
 
 function checkNames(specs: readonly TenantSpec[]): void {
@@ -174,7 +204,8 @@ function checkNames(specs: readonly TenantSpec[]): void {
 }
 
 export function tenantView(tenant: Tenant, sessionCount: number, waiting: number): TenantView {
-  const { spec, guaranteedBytes, limitBytes, weight, held, heldBytes, overdueCount } = tenant;
+  const { spec, guaranteedBytes, limitBytes, weight, held } = tenant;
+  const { heldBytes, promisedBytes, overdueCount } = tenant;
   return {
     name: spec.name,
     guaranteedBytes,
@@ -182,6 +213,7 @@ export function tenantView(tenant: Tenant, sessionCount: number, waiting: number
     weight,
     held,
     heldBytes: bytes(heldBytes),
+    promisedBytes: bytes(promisedBytes),
     borrowedBytes: bytes(borrowedBytes(tenant)),
     sessionCount,
     waitingGrantCount: waiting,

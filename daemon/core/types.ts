@@ -13,7 +13,7 @@ export type Address = Branded<bigint, 'Address'>;
 export type SessionId = Branded<bigint, 'SessionId'>;
 export type CacheId = Branded<bigint, 'CacheId'>;
 export type ExtentId = Branded<bigint, 'ExtentId'>;
-/** Chosen by the client; unique among a session's grants in flight. */
+/** Chosen by the client; unique among a session's grants in flight and promises. */
 export type GrantId = Branded<bigint, 'GrantId'>;
 /** Milliseconds on the daemon's monotonic clock. */
 export type Instant = Branded<number, 'Instant'>;
@@ -84,7 +84,27 @@ export type Effect =
       readonly reclaim: bigint;
       readonly wantedBytes: Bytes;
       readonly deadline: Instant;
+      /** Only what lies idle: the session is within its share, and nobody's requests are to end. */
+      readonly idleOnly: boolean;
+    }
+  /** A promise was made: whoever asked for it gets the answer. */
+  | {
+      readonly kind: 'promised';
+      readonly session: SessionId;
+      readonly promise: GrantId;
+      readonly bytes: Bytes;
+    }
+  /** A promise is less than its session thinks: nothing is left of one that ended. */
+  | {
+      readonly kind: 'cut';
+      readonly session: SessionId;
+      readonly promise: GrantId;
+      readonly leftBytes: Bytes;
+      readonly reason: CutReason;
     };
+
+/** Its time was over; a guarantee needed what was borrowed; its tenant's entitlement was lowered. */
+export type CutReason = 'lapsed' | 'guarantee' | 'entitlement';
 
 /** A tenant as the configuration has it: who it is, and what it is entitled to at the start. */
 export interface TenantSpec {

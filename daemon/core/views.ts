@@ -24,6 +24,9 @@ export interface SessionView {
   readonly extentCount: number;
   readonly cacheCount: number;
   readonly waitingGrantCount: number;
+  /** Kept free for it by promise, beside what it holds. */
+  readonly promisedBytes: Bytes;
+  readonly promiseCount: number;
   /** How often it did not bring by the deadline what another tenant's guarantee needed. */
   readonly overdueCount: number;
   /** It has not brought it yet, and is served after all others. */
@@ -37,7 +40,9 @@ export interface TenantView {
   readonly weight: number;
   readonly held: boolean;
   readonly heldBytes: Bytes;
-  /** Of what it holds: above its guarantee. */
+  /** Kept free for its sessions by promise. */
+  readonly promisedBytes: Bytes;
+  /** Of what it holds and is promised: above its guarantee. */
   readonly borrowedBytes: Bytes;
   readonly sessionCount: number;
   readonly waitingGrantCount: number;
@@ -70,7 +75,9 @@ export interface CacheView {
 export interface PoolView {
   readonly poolBytes: Bytes;
   readonly usedBytes: Bytes;
+  /** Not in use; what of it is promised is not to be had by others. */
   readonly freeBytes: Bytes;
+  readonly promisedBytes: Bytes;
   readonly extentCount: number;
   readonly sessionCount: number;
   readonly cacheCount: number;
@@ -88,6 +95,22 @@ export interface GrantRequest {
   /** 0: all or nothing. */
   readonly minimumBytes: Bytes;
   readonly waitMs: number;
+  /** To be met out of this promise of the session's, at once; null: as any other. */
+  readonly promise?: GrantId | null;
+}
+
+/** Memory for one slot of a cache to grow to `tokens`. */
+export interface ReserveRequest {
+  readonly promise: GrantId;
+  readonly cache: CacheId;
+  readonly tokens: number;
+  /** Mapped past the length, for kernels that read whole tiles. */
+  readonly overreadTokens: number;
+  /** What the slot has already. */
+  readonly mappedBytes: Bytes;
+  readonly waitMs: number;
+  /** Ends so long after it was made, used or renewed last. */
+  readonly lapseMs: number;
 }
 
 export interface Returned {

@@ -37,6 +37,7 @@ function pool({ ledger, device, clock, startedAt, version }: ServiceContext): Ge
     poolBytes: encodeUint64(view.poolBytes, 'pool_bytes'),
     usedBytes: encodeUint64(view.usedBytes, 'used_bytes'),
     freeBytes: encodeUint64(view.freeBytes, 'free_bytes'),
+    promisedBytes: encodeUint64(view.promisedBytes, 'promised_bytes'),
     extentCount: encodeUint64(BigInt(view.extentCount), 'extent_count'),
     sessionCount: encodeUint32(view.sessionCount, 'session_count'),
     cacheCount: encodeUint32(view.cacheCount, 'cache_count'),

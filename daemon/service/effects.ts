@@ -3,7 +3,7 @@
  * and sent, the ledger is told how it went, and whoever asked gets the answer.
  */
 import { isErrorCode, KvspanError, type ErrorCode } from '../../proto/errors.js';
-import type { GrantRequest, Ledger } from '../core/ledger.js';
+import type { GrantRequest, Ledger, ReserveRequest } from '../core/ledger.js';
 import type { Effect, ExtentSpec, GrantId, Instant, SessionId } from '../core/types.js';
 import type { Clock, Timer } from '../ports/clock.js';
 import type { ExtentChannel, GrantOutcome } from '../ports/device.js';
@@ -18,12 +18,18 @@ export interface GrantAnswer {
   readonly heldBytes: bigint;
 }
 
-interface Waiter {
-  resolve(answer: GrantAnswer): void;
+export interface PromiseAnswer {
+  readonly promise: GrantId;
+  readonly promisedBytes: bigint;
+}
+
+interface Waiter<Answer> {
+  resolve(answer: Answer): void;
   reject(error: KvspanError): void;
 }
 
 type GrantEffect = Extract<Effect, { kind: 'grant' }>;
+type CutEffect = Extract<Effect, { kind: 'cut' }>;
 type OverdueEffect = Extract<Effect, { kind: 'overdue' }>;
 type ReclaimEffect = Extract<Effect, { kind: 'reclaim' }>;
 
@@ -47,7 +53,9 @@ function unsent(code: ErrorCode, message: string): GrantOutcome {
 
 export class EffectRunner {
   /** By session and grant: who is told. */
-  private readonly waiters = new Map<string, Waiter>();
+  private readonly waiters = new Map<string, Waiter<GrantAnswer>>();
+  /** Likewise by promise; no grant has the number of a promise. */
+  private readonly hopers = new Map<string, Waiter<PromiseAnswer>>();
   private readonly onItsWay = new Set<Promise<void>>();
   private expiry: Timer | null = null;
 
@@ -76,7 +84,7 @@ export class EffectRunner {
     }
   }
 
-  private observed(asked: Instant, waiter: Waiter): Waiter {
+  private observed(asked: Instant, waiter: Waiter<GrantAnswer>): Waiter<GrantAnswer> {
     const { clock, observer } = this.ports;
     return {
       resolve: answer => {
@@ -88,6 +96,15 @@ export class EffectRunner {
         waiter.reject(error);
       },
     };
+  }
+
+  /** Resolves when the promise is made; rejects with the refusal. */
+  reserve(session: Session, request: ReserveRequest): Promise<PromiseAnswer> {
+    const effects = this.ports.ledger.reserve(session.id, request, this.ports.clock.now());
+    return new Promise((resolve, reject) => {
+      this.hopers.set(keyOf(session.id, request.promise), { resolve, reject });
+      this.run(effects);
+    });
   }
 
   /** False: no such grant waits. True: whoever asked for it gets GRANT_CANCELLED. */
@@ -124,12 +141,22 @@ export class EffectRunner {
         break;
       case 'refuse':
         this.take(effect.session, effect.grant)?.reject(effect.error);
+        this.takeHoper(effect.session, effect.grant)?.reject(effect.error);
         break;
       case 'reclaim':
         this.reclaim(effect);
         break;
       case 'overdue':
         this.overdue(effect);
+        break;
+      case 'promised':
+        this.takeHoper(effect.session, effect.promise)?.resolve({
+          promise: effect.promise,
+          promisedBytes: effect.bytes,
+        });
+        break;
+      case 'cut':
+        this.cut(effect);
         break;
     }
   }
@@ -235,11 +262,18 @@ export class EffectRunner {
     if (session === null || session.stream === null) return;
     const ms = Math.max(0, Math.ceil(effect.deadline - this.ports.clock.now()));
     session.log.debug(
-      { reclaim: effect.reclaim, bytes: effect.wantedBytes, ms },
+      { reclaim: effect.reclaim, bytes: effect.wantedBytes, ms, idleOnly: effect.idleOnly },
       'asked to give back',
     );
     this.ports.observer.reclaimAsked(effect.wantedBytes);
-    session.stream.reclaim(effect.reclaim, effect.wantedBytes, ms);
+    session.stream.reclaim(effect.reclaim, effect.wantedBytes, ms, effect.idleOnly);
+  }
+
+  /** Without a stream nobody is told: whoever wants to use the promise finds out. */
+  private cut({ session: id, promise, leftBytes, reason }: CutEffect): void {
+    const session = this.ports.sessions.find(id);
+    session?.log.info({ promise, bytes: leftBytes, reason }, 'a promise was cut');
+    session?.stream?.promiseCut(promise, leftBytes, reason);
   }
 
   /** An operator should know who keeps others from what is theirs. */
@@ -252,10 +286,17 @@ export class EffectRunner {
     );
   }
 
-  private take(session: SessionId, grant: GrantId): Waiter | undefined {
+  private take(session: SessionId, grant: GrantId): Waiter<GrantAnswer> | undefined {
     const key = keyOf(session, grant);
     const waiter = this.waiters.get(key);
     this.waiters.delete(key);
+    return waiter;
+  }
+
+  private takeHoper(session: SessionId, promise: GrantId): Waiter<PromiseAnswer> | undefined {
+    const key = keyOf(session, promise);
+    const waiter = this.hopers.get(key);
+    this.hopers.delete(key);
     return waiter;
   }
 

@@ -12,7 +12,16 @@ import type { GrantId } from '../core/types.js';
 import { endWith, guardStream, refusalOf, type Guard } from './guard.js';
 import type { ServiceContext } from './context.js';
 import type { EventSink, Session } from './sessions.js';
-import { decodeAcquire, decodeGrantId, decodeReturn, encodeGrant, encodeReturned } from './wire.js';
+import {
+  decodeAcquire,
+  decodeGrantId,
+  decodeUpdatePromise,
+  decodeReserve,
+  decodeReturn,
+  encodeGrant,
+  encodePromised,
+  encodeReturned,
+} from './wire.js';
 
 const METHOD = 'Exchange';
 /**
@@ -26,7 +35,7 @@ type Answer = Omit<ExchangeResponse, 'requestId'>;
 
 export class ExchangeStream implements EventSink {
   private readonly guard: Guard;
-  /** Acquires that this stream asked for and that are not answered. */
+  /** Grants and promises that this stream asked for and that are not answered. */
   private readonly waiting = new Set<GrantId>();
   private inFlight = 0;
   private halfClosed = false;
@@ -61,12 +70,23 @@ export class ExchangeStream implements EventSink {
     });
   }
 
-  reclaim(reclaim: bigint, wantedBytes: bigint, deadlineMs: number): void {
+  reclaim(reclaim: bigint, wantedBytes: bigint, deadlineMs: number, idleOnly: boolean): void {
     this.send(0n, {
       reclaim: {
         reclaimId: encodeUint64(reclaim, 'reclaim.reclaim_id'),
         wantedBytes: encodeUint64(wantedBytes, 'reclaim.wanted_bytes'),
         deadlineMs: encodeUint32(deadlineMs, 'reclaim.deadline_ms'),
+        idleOnly,
+      },
+    });
+  }
+
+  promiseCut(promise: bigint, leftBytes: bigint, reason: string): void {
+    this.send(0n, {
+      promiseCut: {
+        promiseId: encodeUint64(promise, 'promise_cut.promise_id'),
+        leftBytes: encodeUint64(leftBytes, 'promise_cut.left_bytes'),
+        reason,
       },
     });
   }
@@ -111,28 +131,56 @@ export class ExchangeStream implements EventSink {
       const reclaim = decodeUint64(request.reclaimReport.reclaimId, 'reclaim_id');
       effects.run(ledger.reclaimReported(this.session.id, reclaim, clock.now()));
       this.send(id, { reclaimNoted: {} });
+    } else if (request.reserve) {
+      this.reserve(id, request.reserve);
+    } else if (request.promise) {
+      const { promise, leftBytes } = decodeUpdatePromise(request.promise);
+      effects.run(ledger.keepPromise(this.session.id, promise, leftBytes, clock.now()));
+      this.send(id, { promiseNoted: {} });
     } else {
-      throw badField('request', 'none', 'one of acquire, return, cancel, reclaim_report');
+      const allowed = 'one of acquire, return, cancel, reclaim_report, reserve, promise';
+      throw badField('request', 'none', allowed);
     }
   }
 
   private acquire(id: bigint, wire: NonNullable<ExchangeRequest__Output['acquire']>): void {
-    const limit = this.context.config.requestsInFlightMax;
-    if (this.inFlight >= limit) {
-      throw new KvspanError(
-        'GRANT_LIMIT',
-        `acquire: ${this.inFlight} requests of this stream wait for an answer, limit ${limit}`,
-        { field: 'acquire' },
-      );
-    }
+    this.checkInFlight('acquire');
     const request = decodeAcquire(wire);
     const granted = this.context.effects.acquire(this.session, request);
+    this.answerLater(id, request.grant, granted, answer => ({ grant: encodeGrant(answer) }));
+  }
+
+  private reserve(id: bigint, wire: NonNullable<ExchangeRequest__Output['reserve']>): void {
+    this.checkInFlight('reserve');
+    const request = decodeReserve(wire);
+    const promised = this.context.effects.reserve(this.session, request);
+    this.answerLater(id, request.promise, promised, answer => ({
+      promised: encodePromised(answer),
+    }));
+  }
+
+  private checkInFlight(field: string): void {
+    const limit = this.context.config.requestsInFlightMax;
+    if (this.inFlight < limit) return;
+    throw new KvspanError(
+      'GRANT_LIMIT',
+      `${field}: ${this.inFlight} requests of this stream wait for an answer, limit ${limit}`,
+      { field },
+    );
+  }
+
+  private answerLater<T>(
+    id: bigint,
+    grant: GrantId,
+    decided: Promise<T>,
+    encode: (answer: T) => Answer,
+  ): void {
     this.inFlight += 1;
-    this.waiting.add(request.grant);
-    void granted
-      .then(answer => this.send(id, { grant: encodeGrant(answer) }))
+    this.waiting.add(grant);
+    void decided
+      .then(answer => this.send(id, encode(answer)))
       .catch((error: unknown) => this.refuse(id, error))
-      .finally(() => this.answered(request.grant));
+      .finally(() => this.answered(grant));
   }
 
   private answered(grant: GrantId): void {

@@ -11,9 +11,12 @@ import type { CreateCacheResponse } from '../../proto/generated/kvspan/v1/Create
 import type { DestroyCacheRequest__Output } from '../../proto/generated/kvspan/v1/DestroyCacheRequest.js';
 import type { GetServerInfoResponse } from '../../proto/generated/kvspan/v1/GetServerInfoResponse.js';
 import type { PlaceCacheRequest__Output } from '../../proto/generated/kvspan/v1/PlaceCacheRequest.js';
+import type { UpdatePromiseRequest__Output } from '../../proto/generated/kvspan/v1/UpdatePromiseRequest.js';
+import type { ReserveRequest__Output } from '../../proto/generated/kvspan/v1/ReserveRequest.js';
+import type { ReserveResponse } from '../../proto/generated/kvspan/v1/ReserveResponse.js';
 import type { ReturnRequest__Output } from '../../proto/generated/kvspan/v1/ReturnRequest.js';
 import type { ReturnResponse } from '../../proto/generated/kvspan/v1/ReturnResponse.js';
-import { EXTENT_ORDER_MAX, PAGE_BYTES, address, type GrantId } from '../core/types.js';
+import { EXTENT_ORDER_MAX, PAGE_BYTES, address } from '../core/types.js';
 import type { ServiceContext } from './context.js';
 import { exchangeHandler } from './exchange.js';
 import { guardUnary } from './guard.js';
@@ -22,9 +25,12 @@ import {
   decodeAcquire,
   decodeAdopt,
   decodeCacheId,
+  decodeUpdatePromise,
+  decodeReserve,
   decodeReturn,
   encodeDevice,
   encodeGrant,
+  encodePromised,
   encodeReturned,
 } from './wire.js';
 
@@ -48,6 +54,8 @@ export function memoryService(context: ServiceContext): UntypedServiceImplementa
     PlaceCache: ofSession('PlaceCache', placeCache),
     DestroyCache: ofSession('DestroyCache', destroyCache),
     Acquire: ofSession('Acquire', acquire),
+    Reserve: ofSession('Reserve', reserve),
+    UpdatePromise: ofSession('UpdatePromise', updatePromise),
     Return: ofSession('Return', giveBack),
     Adopt: ofSession('Adopt', adopt),
     Exchange: exchangeHandler(context),
@@ -115,28 +123,61 @@ function destroyCache(
   return {};
 }
 
-type AcquireCall = ServerUnaryCall<AcquireRequest__Output, AcquireResponse>;
-
 async function acquire(
   { effects, sessions }: ServiceContext,
   session: Session,
   wire: AcquireRequest__Output,
-  call: AcquireCall,
+  call: ServerUnaryCall<AcquireRequest__Output, AcquireResponse>,
 ): Promise<AcquireResponse> {
   const request = decodeAcquire(wire);
   const granted = effects.acquire(session, request);
+  const answer = await whileCalled(call, granted, () => {
+    if (sessions.find(session.id) !== null) effects.cancel(session.id, request.grant);
+  });
+  return { grant: encodeGrant(answer) };
+}
+
+async function reserve(
+  { effects, sessions }: ServiceContext,
+  session: Session,
+  wire: ReserveRequest__Output,
+  call: ServerUnaryCall<ReserveRequest__Output, ReserveResponse>,
+): Promise<ReserveResponse> {
+  const request = decodeReserve(wire);
+  const promised = effects.reserve(session, request);
+  const answer = await whileCalled(call, promised, () => {
+    if (sessions.find(session.id) !== null) effects.cancel(session.id, request.promise);
+  });
+  return { promised: encodePromised(answer) };
+}
+
+/** A caller that has gone (its deadline, a cancellation, its death) waits for nothing any more. */
+async function whileCalled<T>(
+  call: { readonly cancelled: boolean; on(event: 'cancelled', listener: () => void): unknown },
+  decided: Promise<T>,
+  withdraw: () => void,
+): Promise<T> {
   let answered = false;
-  // A caller that has gone (its deadline, a cancellation, its death) waits for nothing any more.
-  const withdraw = (grant: GrantId): void => {
-    if (!answered && sessions.find(session.id) !== null) effects.cancel(session.id, grant);
+  const gone = (): void => {
+    if (!answered) withdraw();
   };
-  call.on('cancelled', () => withdraw(request.grant));
-  if (call.cancelled) withdraw(request.grant);
+  call.on('cancelled', gone);
+  if (call.cancelled) gone();
   try {
-    return { grant: encodeGrant(await granted) };
+    return await decided;
   } finally {
     answered = true;
   }
+}
+
+function updatePromise(
+  { ledger, effects, clock }: ServiceContext,
+  session: Session,
+  wire: UpdatePromiseRequest__Output,
+): object {
+  const { promise, leftBytes } = decodeUpdatePromise(wire);
+  effects.run(ledger.keepPromise(session.id, promise, leftBytes, clock.now()));
+  return {};
 }
 
 function giveBack(

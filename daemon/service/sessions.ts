@@ -7,7 +7,8 @@ import { SessionTokens } from '../transport/session-tokens.js';
 
 /** The daemon's half of a session's Exchange stream. */
 export interface EventSink {
-  reclaim(reclaim: bigint, wantedBytes: bigint, deadlineMs: number): void;
+  reclaim(reclaim: bigint, wantedBytes: bigint, deadlineMs: number, idleOnly: boolean): void;
+  promiseCut(promise: bigint, leftBytes: bigint, reason: string): void;
   draining(deadlineMs: number): void;
   /** Ends the stream; `error` becomes its status. */
   close(error: unknown): void;

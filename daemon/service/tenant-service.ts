@@ -53,6 +53,7 @@ const encodeTenant = (view: TenantView): TenantInfo => ({
     held: view.held,
   },
   heldBytes: encodeUint64(view.heldBytes, 'tenant.held_bytes'),
+  promisedBytes: encodeUint64(view.promisedBytes, 'tenant.promised_bytes'),
   borrowedBytes: encodeUint64(view.borrowedBytes, 'tenant.borrowed_bytes'),
   sessionCount: encodeUint32(view.sessionCount, 'tenant.session_count'),
   waitingGrantCount: encodeUint32(view.waitingGrantCount, 'tenant.waiting_grant_count'),

@@ -15,23 +15,33 @@ import type { AdoptRequest__Output } from '../../proto/generated/kvspan/v1/Adopt
 import type { CacheInfo } from '../../proto/generated/kvspan/v1/CacheInfo.js';
 import type { DeviceInfo } from '../../proto/generated/kvspan/v1/DeviceInfo.js';
 import type { Grant } from '../../proto/generated/kvspan/v1/Grant.js';
+import type { Promised } from '../../proto/generated/kvspan/v1/Promised.js';
+import type { UpdatePromiseRequest__Output } from '../../proto/generated/kvspan/v1/UpdatePromiseRequest.js';
+import type { ReserveRequest__Output } from '../../proto/generated/kvspan/v1/ReserveRequest.js';
 import type { ReturnRequest__Output } from '../../proto/generated/kvspan/v1/ReturnRequest.js';
 import type { ReturnResponse } from '../../proto/generated/kvspan/v1/ReturnResponse.js';
 import type { SessionInfo } from '../../proto/generated/kvspan/v1/SessionInfo.js';
-import type { CacheView, GrantRequest, Returned, SessionView } from '../core/ledger.js';
+import type {
+  CacheView,
+  GrantRequest,
+  ReserveRequest,
+  Returned,
+  SessionView,
+} from '../core/ledger.js';
 import {
   EXTENT_ORDER_MAX,
   bytes,
   cacheId,
   extentId,
   grantId,
+  type Bytes,
   type CacheId,
   type ExtentId,
   type GrantId,
   type Instant,
 } from '../core/types.js';
 import type { DeviceDescription } from '../ports/device.js';
-import type { GrantAnswer } from './effects.js';
+import type { GrantAnswer, PromiseAnswer } from './effects.js';
 
 /** 0 is no grant: it would be the tag of extents that nobody asked for. */
 export function decodeGrantId(wire: string): GrantId {
@@ -53,8 +63,31 @@ export function decodeAcquire(wire: AcquireRequest__Output): GrantRequest {
     counts: decodeUint32s(wire.orderCounts, 'order_counts'),
     minimumBytes: bytes(decodeUint64(wire.minimumBytes, 'minimum_bytes')),
     waitMs: decodeUint32(wire.waitMs, 'wait_ms'),
+    promise: decodePromise(wire.promiseId),
   };
 }
+
+function decodePromise(wire: string): GrantId | null {
+  const id = decodeUint64(wire, 'promise_id');
+  return id === 0n ? null : grantId(id);
+}
+
+export const decodeReserve = (wire: ReserveRequest__Output): ReserveRequest => ({
+  promise: grantId(decodeUint64(wire.promiseId, 'promise_id')),
+  cache: decodeCacheId(wire.cacheId),
+  tokens: decodeUint32(wire.tokensCount, 'tokens_count'),
+  overreadTokens: decodeUint32(wire.overreadTokensCount, 'overread_tokens_count'),
+  mappedBytes: bytes(decodeUint64(wire.mappedBytes, 'mapped_bytes')),
+  waitMs: decodeUint32(wire.waitMs, 'wait_ms'),
+  lapseMs: decodeUint32(wire.lapseMs, 'lapse_ms'),
+});
+
+export const decodeUpdatePromise = (
+  wire: UpdatePromiseRequest__Output,
+): { readonly promise: GrantId; readonly leftBytes: Bytes } => ({
+  promise: grantId(decodeUint64(wire.promiseId, 'promise_id')),
+  leftBytes: bytes(decodeUint64(wire.leftBytes, 'left_bytes')),
+});
 
 export const decodeReturn = (wire: ReturnRequest__Output): ExtentId[] =>
   decodeUint64s(wire.extentIds, 'extent_ids').map(extentId);
@@ -79,6 +112,11 @@ export const encodeGrant = (answer: GrantAnswer): Grant => ({
   extentCount: encodeUint32(answer.extentCount, 'grant.extent_count'),
   grantedBytes: encodeUint64(answer.grantedBytes, 'grant.granted_bytes'),
   heldBytes: encodeUint64(answer.heldBytes, 'grant.held_bytes'),
+});
+
+export const encodePromised = (answer: PromiseAnswer): Promised => ({
+  promiseId: encodeUint64(answer.promise, 'promised.promise_id'),
+  promisedBytes: encodeUint64(answer.promisedBytes, 'promised.promised_bytes'),
 });
 
 export const encodeReturned = (returned: Returned): ReturnResponse => ({
@@ -113,6 +151,8 @@ export const encodeSession = (view: SessionView, now: Instant): SessionInfo => (
   tenant: view.tenant,
   overdueCount: encodeUint32(view.overdueCount, 'session.overdue_count'),
   servedLast: view.servedLast,
+  promisedBytes: encodeUint64(view.promisedBytes, 'session.promised_bytes'),
+  promiseCount: encodeUint32(view.promiseCount, 'session.promise_count'),
   ageMs: encodeUint64(BigInt(Math.max(0, Math.floor(now - view.openedAt))), 'session.age_ms'),
 });
 

@@ -40,6 +40,8 @@ export interface LogFields {
   readonly path?: string;
   readonly signal?: string;
   readonly reclaim?: bigint;
+  readonly idleOnly?: boolean;
+  readonly promise?: bigint;
 }
 
 type Write = (fields: LogFields, message: string) => void;

@@ -151,13 +151,21 @@ int kvspan_cache_allocate_warm(kvspan_cache cache, uint32_t tokens, kvspan_alloc
   });
 }
 
-int kvspan_cache_allocate(kvspan_cache cache, uint32_t tokens, uint32_t patience_ms,
+int kvspan_cache_allocate(kvspan_cache cache, uint32_t tokens, uint32_t patience_ms, int promised,
                           kvspan_allocation* allocation, kvspan_error* error) {
   return guarded(error, [&] {
     const auto open = findCache(cache);
     needed(allocation, "allocation");
     checkRange("patience_ms", patience_ms, 0, kInt32Max);
-    put(open->allocate(tokens, patience_ms), *allocation);
+    put(open->allocate(tokens, patience_ms, promised != 0), *allocation);
+  });
+}
+
+int kvspan_cache_promise(kvspan_cache cache, uint32_t slot, int promised, kvspan_error* error) {
+  return guarded(error, [&] {
+    const auto open = findCache(cache);
+    const std::lock_guard lock(open->engine);
+    open->cache->promise(slot, promised != 0);
   });
 }
 

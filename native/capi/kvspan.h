@@ -46,7 +46,7 @@ extern "C" {
 #endif
 
 /* Changes whenever a signature, a structure or a meaning below does. */
-#define KVSPAN_ABI_VERSION 1u
+#define KVSPAN_ABI_VERSION 2u
 /* Of the library that was loaded; whoever was written for another one must not use it. */
 KVSPAN_API uint32_t kvspan_abi_version(void);
 
@@ -159,6 +159,10 @@ KVSPAN_API int kvspan_session_refill_done(kvspan_session session, uint32_t retry
    RETURNED events tell which. Blocks for the driver. */
 KVSPAN_API int kvspan_session_give_back(kvspan_session session, uint64_t bytes, uint64_t* released,
                                         kvspan_error* error);
+/* So much more of the magazine, and of what is on its way, is kept for slots that memory is promised
+   to, who use it up by growing; or less. It is not given back. */
+KVSPAN_API int kvspan_session_keep(kvspan_session session, uint64_t bytes, kvspan_error* error);
+KVSPAN_API int kvspan_session_unkeep(kvspan_session session, uint64_t bytes, kvspan_error* error);
 /* These extents of the magazine, all or none: EXTENT_UNKNOWN, EXTENT_RETURNED, EXTENT_MAPPED. */
 KVSPAN_API int kvspan_session_return_extents(kvspan_session session, const uint64_t* ids,
                                              size_t count, kvspan_error* error);
@@ -244,9 +248,15 @@ KVSPAN_API int kvspan_cache_create(kvspan_session session, const kvspan_cache_pl
 KVSPAN_API int kvspan_cache_allocate_warm(kvspan_cache cache, uint32_t tokens,
                                           kvspan_allocation* allocation, kvspan_error* error);
 /* The same with whatever the process has. Blocks: for the driver, and, if memory is short, up to
-   `patience_ms` for extents that arrive meanwhile. SLOTS_EXHAUSTED. */
+   `patience_ms` for extents that arrive meanwhile. `promised` 1: as if kvspan_cache_promise had been
+   called; it may take what is kept. SLOTS_EXHAUSTED. */
 KVSPAN_API int kvspan_cache_allocate(kvspan_cache cache, uint32_t tokens, uint32_t patience_ms,
-                                     kvspan_allocation* allocation, kvspan_error* error);
+                                     int promised, kvspan_allocation* allocation,
+                                     kvspan_error* error);
+/* Memory to grow is promised (1) to this live slot's request, or is not any more (0): it may take what
+   is kept, and what it has mapped ahead is not given back. Freeing the slot ends it. */
+KVSPAN_API int kvspan_cache_promise(kvspan_cache cache, uint32_t slot, int promised,
+                                    kvspan_error* error);
 /* Ends the waits of every allocate of the session: they look once more and report. */
 KVSPAN_API int kvspan_cache_hurry(kvspan_cache cache, kvspan_error* error);
 /* The new length of every slot, before a forward pass: 1 .. max_tokens for each live slot, 0 for

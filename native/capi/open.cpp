@@ -93,9 +93,9 @@ AllocateReport OpenCache::allocateWarm(std::uint32_t tokens) {
 }
 
 // The waiting is beside the engine, the slot's birth in turn with its other calls.
-AllocateReport OpenCache::allocate(std::uint32_t tokens, std::uint32_t patienceMs) {
+AllocateReport OpenCache::allocate(std::uint32_t tokens, std::uint32_t patienceMs, bool promised) {
   const AllocateReport report = cache->allocateAwaiting(
-      tokens, std::chrono::milliseconds(patienceMs), cache->hurries());
+      tokens, std::chrono::milliseconds(patienceMs), cache->hurries(), promised);
   if (report.slot < 0) return report;
   const std::lock_guard lock(engine);
   cache->announce(static_cast<std::uint32_t>(report.slot));

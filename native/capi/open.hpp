@@ -40,7 +40,7 @@ struct OpenCache {
   OpenCache(std::shared_ptr<OpenSession> session, std::shared_ptr<Cache> cache);
 
   AllocateReport allocateWarm(std::uint32_t tokens);
-  AllocateReport allocate(std::uint32_t tokens, std::uint32_t patienceMs);
+  AllocateReport allocate(std::uint32_t tokens, std::uint32_t patienceMs, bool promised);
   void free(std::uint32_t slot, bool hasStream, Stream stream);
 
   const std::shared_ptr<OpenSession> session;

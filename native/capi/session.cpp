@@ -117,6 +117,14 @@ int kvspan_session_give_back(kvspan_session session, uint64_t bytes, uint64_t* r
   });
 }
 
+int kvspan_session_keep(kvspan_session session, uint64_t bytes, kvspan_error* error) {
+  return guarded(error, [&] { findSession(session)->session->keep(bytes); });
+}
+
+int kvspan_session_unkeep(kvspan_session session, uint64_t bytes, kvspan_error* error) {
+  return guarded(error, [&] { findSession(session)->session->unkeep(bytes); });
+}
+
 int kvspan_session_return_extents(kvspan_session session, const uint64_t* ids, size_t count,
                                   kvspan_error* error) {
   return guarded(error, [&] {

@@ -55,8 +55,11 @@ Napi::Function NativeCache::define(Napi::Env env) {
                       InstanceMethod<&NativeCache::step>("step", kReplaceable),
                       InstanceMethod<&NativeCache::stepDetail>("stepDetail", kReplaceable),
                       InstanceMethod<&NativeCache::allocate>("allocate", kReplaceable),
+                      InstanceMethod<&NativeCache::allocatePromised>("allocatePromised",
+                                                                     kReplaceable),
                       InstanceMethod<&NativeCache::allocateWarm>("allocateWarm", kReplaceable),
                       InstanceMethod<&NativeCache::hurry>("hurry", kReplaceable),
+                      InstanceMethod<&NativeCache::promise>("promise", kReplaceable),
                       InstanceMethod<&NativeCache::free>("free", kReplaceable),
                       InstanceMethod<&NativeCache::length>("length", kReplaceable),
                       InstanceMethod<&NativeCache::mappedTokens>("mappedTokens", kReplaceable),
@@ -98,6 +101,14 @@ Napi::Value NativeCache::stepDetail(const Napi::CallbackInfo& info) {
 }
 
 Napi::Value NativeCache::allocate(const Napi::CallbackInfo& info) {
+  return allocateFor(info, false);
+}
+
+Napi::Value NativeCache::allocatePromised(const Napi::CallbackInfo& info) {
+  return allocateFor(info, true);
+}
+
+Napi::Value NativeCache::allocateFor(const Napi::CallbackInfo& info, bool isPromised) {
   const Napi::Env env = info.Env();
   return refusable(env, [&]() -> Napi::Value {
     const auto tokens = toUint32(info[0], "tokens", 1, kInt32Max);
@@ -107,8 +118,8 @@ Napi::Value NativeCache::allocate(const Napi::CallbackInfo& info) {
     cache.hurry();
     return promised(
         env, core_->session->dispatcher, core_->strand,
-        [core = core_, tokens, patience, hurries = cache.hurries()] {
-          return core->cache->allocateAwaiting(tokens, patience, hurries);
+        [core = core_, tokens, patience, isPromised, hurries = cache.hurries()] {
+          return core->cache->allocateAwaiting(tokens, patience, hurries, isPromised);
         },
         [core = core_](Napi::Env now, const AllocateReport& report) {
           // Live from the moment that JavaScript knows of it: `step` may have run meanwhile.
@@ -129,6 +140,15 @@ Napi::Value NativeCache::allocateWarm(const Napi::CallbackInfo& info) {
   return guarded(info.Env(), [&] {
     const auto tokens = toUint32(info[0], "tokens", 1, kInt32Max);
     return fromAllocateReport(info.Env(), core_->open().allocateWarm(tokens));
+  });
+}
+
+Napi::Value NativeCache::promise(const Napi::CallbackInfo& info) {
+  return guarded(info.Env(), [&] {
+    const auto slot = toUint32(info[0], "slot");
+    const bool isPromised = toBool(info[1], "promised");
+    core_->open().promise(slot, isPromised);
+    return info.Env().Undefined();
   });
 }
 

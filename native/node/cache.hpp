@@ -48,6 +48,9 @@ class NativeCache : public Napi::ObjectWrap<NativeCache> {
   Napi::Value allocate(const Napi::CallbackInfo& info);
   Napi::Value allocateWarm(const Napi::CallbackInfo& info);
   Napi::Value hurry(const Napi::CallbackInfo& info);
+  Napi::Value allocatePromised(const Napi::CallbackInfo& info);
+  Napi::Value allocateFor(const Napi::CallbackInfo& info, bool isPromised);
+  Napi::Value promise(const Napi::CallbackInfo& info);
   Napi::Value free(const Napi::CallbackInfo& info);
   Napi::Value length(const Napi::CallbackInfo& info);
   Napi::Value mappedTokens(const Napi::CallbackInfo& info);

@@ -93,6 +93,11 @@ std::uint32_t toUint32(Napi::Value value, const std::string& path, std::uint32_t
   refuse(value, path, range("integer", min, max));
 }
 
+bool toBool(Napi::Value value, const std::string& path) {
+  if (!value.IsBoolean()) refuse(value, path, "true, false");
+  return value.As<Napi::Boolean>().Value();
+}
+
 std::uint64_t toUint64(Napi::Value value, const std::string& path, std::uint64_t min,
                        std::uint64_t max) {
   if (value.IsBigInt()) {

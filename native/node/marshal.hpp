@@ -28,6 +28,7 @@ std::string show(Napi::Value value);
 
 std::uint32_t toUint32(Napi::Value value, const std::string& path, std::uint32_t min = 0,
                        std::uint32_t max = kUint32Max);
+bool toBool(Napi::Value value, const std::string& path);
 std::uint64_t toUint64(Napi::Value value, const std::string& path, std::uint64_t min = 0,
                        std::uint64_t max = kUint64Max);
 double toFinite(Napi::Value value, const std::string& path);

@@ -66,6 +66,8 @@ class NativeSession : public Napi::ObjectWrap<NativeSession> {
                         InstanceMethod<&NativeSession::createCache>("createCache", kReplaceable),
                         InstanceMethod<&NativeSession::refillDone>("refillDone", kReplaceable),
                         InstanceMethod<&NativeSession::giveBack>("giveBack", kReplaceable),
+                        InstanceMethod<&NativeSession::keep>("keep", kReplaceable),
+                        InstanceMethod<&NativeSession::unkeep>("unkeep", kReplaceable),
                         InstanceMethod<&NativeSession::returnExtents>("returnExtents", kReplaceable),
                         InstanceMethod<&NativeSession::pauseReleases>("pauseReleases", kReplaceable),
                         InstanceMethod<&NativeSession::resumeReleases>("resumeReleases", kReplaceable),
@@ -135,6 +137,22 @@ class NativeSession : public Napi::ObjectWrap<NativeSession> {
       return promised(
           info.Env(), core_->dispatcher, core_->work,
           [core = core_, bytes] { return core->session->giveBack(bytes); }, fromUint64);
+    });
+  }
+
+  Napi::Value keep(const Napi::CallbackInfo& info) {
+    return guarded(info.Env(), [&] {
+      const auto bytes = toUint64(info[0], "bytes");
+      open().keep(bytes);
+      return info.Env().Undefined();
+    });
+  }
+
+  Napi::Value unkeep(const Napi::CallbackInfo& info) {
+    return guarded(info.Env(), [&] {
+      const auto bytes = toUint64(info[0], "bytes");
+      open().unkeep(bytes);
+      return info.Env().Undefined();
     });
   }
 

@@ -24,13 +24,19 @@ import type { Holder as _kvspan_v1_Holder, Holder__Output as _kvspan_v1_Holder__
 import type { MemoryServiceClient as _kvspan_v1_MemoryServiceClient, MemoryServiceDefinition as _kvspan_v1_MemoryServiceDefinition } from './kvspan/v1/MemoryService.js';
 import type { PlaceCacheRequest as _kvspan_v1_PlaceCacheRequest, PlaceCacheRequest__Output as _kvspan_v1_PlaceCacheRequest__Output } from './kvspan/v1/PlaceCacheRequest.js';
 import type { PlaceCacheResponse as _kvspan_v1_PlaceCacheResponse, PlaceCacheResponse__Output as _kvspan_v1_PlaceCacheResponse__Output } from './kvspan/v1/PlaceCacheResponse.js';
+import type { PromiseCut as _kvspan_v1_PromiseCut, PromiseCut__Output as _kvspan_v1_PromiseCut__Output } from './kvspan/v1/PromiseCut.js';
+import type { Promised as _kvspan_v1_Promised, Promised__Output as _kvspan_v1_Promised__Output } from './kvspan/v1/Promised.js';
 import type { Ready as _kvspan_v1_Ready, Ready__Output as _kvspan_v1_Ready__Output } from './kvspan/v1/Ready.js';
 import type { Reclaim as _kvspan_v1_Reclaim, Reclaim__Output as _kvspan_v1_Reclaim__Output } from './kvspan/v1/Reclaim.js';
 import type { ReclaimReport as _kvspan_v1_ReclaimReport, ReclaimReport__Output as _kvspan_v1_ReclaimReport__Output } from './kvspan/v1/ReclaimReport.js';
 import type { ReclaimReportResponse as _kvspan_v1_ReclaimReportResponse, ReclaimReportResponse__Output as _kvspan_v1_ReclaimReportResponse__Output } from './kvspan/v1/ReclaimReportResponse.js';
 import type { Refusal as _kvspan_v1_Refusal, Refusal__Output as _kvspan_v1_Refusal__Output } from './kvspan/v1/Refusal.js';
+import type { ReserveRequest as _kvspan_v1_ReserveRequest, ReserveRequest__Output as _kvspan_v1_ReserveRequest__Output } from './kvspan/v1/ReserveRequest.js';
+import type { ReserveResponse as _kvspan_v1_ReserveResponse, ReserveResponse__Output as _kvspan_v1_ReserveResponse__Output } from './kvspan/v1/ReserveResponse.js';
 import type { ReturnRequest as _kvspan_v1_ReturnRequest, ReturnRequest__Output as _kvspan_v1_ReturnRequest__Output } from './kvspan/v1/ReturnRequest.js';
 import type { ReturnResponse as _kvspan_v1_ReturnResponse, ReturnResponse__Output as _kvspan_v1_ReturnResponse__Output } from './kvspan/v1/ReturnResponse.js';
+import type { UpdatePromiseRequest as _kvspan_v1_UpdatePromiseRequest, UpdatePromiseRequest__Output as _kvspan_v1_UpdatePromiseRequest__Output } from './kvspan/v1/UpdatePromiseRequest.js';
+import type { UpdatePromiseResponse as _kvspan_v1_UpdatePromiseResponse, UpdatePromiseResponse__Output as _kvspan_v1_UpdatePromiseResponse__Output } from './kvspan/v1/UpdatePromiseResponse.js';
 
 type SubtypeConstructor<Constructor extends new (...args: any) => any, Subtype> = {
   new(...args: ConstructorParameters<Constructor>): Subtype;
@@ -64,13 +70,19 @@ export interface ProtoGrpcType {
       MemoryService: SubtypeConstructor<typeof grpc.Client, _kvspan_v1_MemoryServiceClient> & { service: _kvspan_v1_MemoryServiceDefinition }
       PlaceCacheRequest: MessageTypeDefinition<_kvspan_v1_PlaceCacheRequest, _kvspan_v1_PlaceCacheRequest__Output>
       PlaceCacheResponse: MessageTypeDefinition<_kvspan_v1_PlaceCacheResponse, _kvspan_v1_PlaceCacheResponse__Output>
+      PromiseCut: MessageTypeDefinition<_kvspan_v1_PromiseCut, _kvspan_v1_PromiseCut__Output>
+      Promised: MessageTypeDefinition<_kvspan_v1_Promised, _kvspan_v1_Promised__Output>
       Ready: MessageTypeDefinition<_kvspan_v1_Ready, _kvspan_v1_Ready__Output>
       Reclaim: MessageTypeDefinition<_kvspan_v1_Reclaim, _kvspan_v1_Reclaim__Output>
       ReclaimReport: MessageTypeDefinition<_kvspan_v1_ReclaimReport, _kvspan_v1_ReclaimReport__Output>
       ReclaimReportResponse: MessageTypeDefinition<_kvspan_v1_ReclaimReportResponse, _kvspan_v1_ReclaimReportResponse__Output>
       Refusal: MessageTypeDefinition<_kvspan_v1_Refusal, _kvspan_v1_Refusal__Output>
+      ReserveRequest: MessageTypeDefinition<_kvspan_v1_ReserveRequest, _kvspan_v1_ReserveRequest__Output>
+      ReserveResponse: MessageTypeDefinition<_kvspan_v1_ReserveResponse, _kvspan_v1_ReserveResponse__Output>
       ReturnRequest: MessageTypeDefinition<_kvspan_v1_ReturnRequest, _kvspan_v1_ReturnRequest__Output>
       ReturnResponse: MessageTypeDefinition<_kvspan_v1_ReturnResponse, _kvspan_v1_ReturnResponse__Output>
+      UpdatePromiseRequest: MessageTypeDefinition<_kvspan_v1_UpdatePromiseRequest, _kvspan_v1_UpdatePromiseRequest__Output>
+      UpdatePromiseResponse: MessageTypeDefinition<_kvspan_v1_UpdatePromiseResponse, _kvspan_v1_UpdatePromiseResponse__Output>
     }
   }
 }

@@ -206,6 +206,8 @@ const rows: Row[] = [
     bad => world.session.createCache(plan, { ...cacheOptions, ...bad }),
   ),
   ...args('refillDone', { retryAfterMs: 'integer' }, bad => world.session.refillDone(bad), [0]),
+  ...args('keep', { bytes: 'bigint' }, bad => world.session.keep(bad), [0n]),
+  ...args('unkeep', { bytes: 'bigint' }, bad => world.session.unkeep(bad), [0n]),
   ...args('giveBack', { bytes: 'bigint' }, bad => world.session.giveBack(bad), [0]),
   ...args(
     'returnExtents',
@@ -221,6 +223,13 @@ const rows: Row[] = [
     (a, b) => world.cache.allocate(a, b),
     [1, 0],
   ),
+  ...args(
+    'allocatePromised',
+    { tokens: 'integer', patienceMs: 'integer' },
+    (a, b) => world.cache.allocatePromised(a, b),
+    [1, 0],
+  ),
+  ...args('promise', { slot: 'integer' }, bad => world.cache.promise(bad, true), [0]),
   ...args('allocateWarm', { tokens: 'integer' }, bad => world.cache.allocateWarm(bad), [0]),
   ...args('free', { slot: 'integer' }, bad => world.cache.free(bad, null), [0]),
   ...args('length', { slot: 'integer' }, bad => world.cache.length(bad), [0]),
@@ -284,7 +293,9 @@ const rows: Row[] = [
   ...args('setUmask', { mask: 'integer' }, bad => native.setUmask(bad), [0]),
 ];
 
-const promising = new Set(['grant', 'connect', 'giveBack', 'allocate', 'attend', 'attendBuffer']);
+const promising = new Set(
+  'grant connect giveBack allocate allocatePromised attend attendBuffer'.split(' '),
+);
 
 async function refusal(row: Row, bad: unknown): Promise<unknown> {
   if (promising.has(row.call))

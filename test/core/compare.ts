@@ -56,10 +56,28 @@ export function toBytes(value: unknown): unknown {
   return { returned: { extentCount: count, returnedBytes: pages(given), heldBytes: pages(held) } };
 }
 
+/** What must follow from the rules; whom to ask, and whose promises to cut, is policy. */
+export const isLaw = (effect: Effect): boolean =>
+  effect.kind === 'grant' ||
+  effect.kind === 'refuse' ||
+  effect.kind === 'promised' ||
+  (effect.kind === 'cut' && effect.reason === 'lapsed');
+
+/** As which an effect is counted. */
+export function nameOf(effect: Effect): string {
+  if (effect.kind === 'refuse') return `refused later ${effect.error.code}`;
+  if (effect.kind === 'cut') return `cut ${effect.reason}`;
+  return effect.kind === 'reclaim' && effect.idleOnly ? 'reclaim of idle memory' : effect.kind;
+}
+
 /** An effect in the words of the model's `said`. */
 export function tell(effect: Effect): string {
   if (effect.kind === 'refuse')
     return `refuse ${effect.session} ${effect.grant} ${effect.error.code}`;
+  if (effect.kind === 'promised')
+    return `promised ${effect.session} ${effect.promise} ${effect.bytes / pages(1)}`;
+  if (effect.kind === 'cut')
+    return `cut ${effect.session} ${effect.promise} ${effect.leftBytes} ${effect.reason}`;
   if (effect.kind !== 'grant') return `${effect.kind} ${effect.session}`;
   const extents = effect.extents.map(({ id, bytes }) => `${id}/${bytes / pages(1)}`);
   return `grant ${effect.session} ${effect.grant} ${extents.join(' ')}`;

@@ -6,6 +6,7 @@ import {
   type ModelExtent,
   type ModelFlight,
   type ModelLimits,
+  type ModelPromise,
   type ModelSession,
   type ModelTenant,
   type ModelWaiter,
@@ -22,6 +23,8 @@ export class ModelLine {
   waiting: ModelWaiter[] = [];
   flights: ModelFlight[] = [];
   caches: ModelCache[] = [];
+  /** Oldest first. */
+  promises: ModelPromise[] = [];
   /** Who owes what a guarantee needed, until it holds no more than this. */
   overdue = new Map<bigint, number>();
 
@@ -39,6 +42,13 @@ export class ModelLine {
     return held;
   }
 
+  promised(session?: bigint): number {
+    let promised = 0;
+    for (const one of this.promises)
+      if (session === undefined || one.session === session) promised += one.pages;
+    return promised;
+  }
+
   free(): number {
     return this.limits.poolPages - this.used();
   }
@@ -53,9 +63,26 @@ export class ModelLine {
     return held;
   }
 
-  /** Kept free for this tenant and nobody else. */
+  promisedTo(tenant: ModelTenant): number {
+    let promised = 0;
+    for (const one of this.sessions) if (one.tenant === tenant) promised += this.promised(one.id);
+    return promised;
+  }
+
+  /** What it holds, or is promised. */
+  claimed(tenant: ModelTenant): number {
+    return this.heldByTenant(tenant) + this.promisedTo(tenant);
+  }
+
+  /** Of what it borrows, what is only promised. */
+  cuttable(tenant: ModelTenant): number {
+    const borrowed = Math.max(0, this.claimed(tenant) - tenant.guaranteed);
+    return Math.min(borrowed, this.promisedTo(tenant));
+  }
+
+  /** Kept free for this tenant and nobody else, beside what it is promised. */
   reserved(tenant: ModelTenant): number {
-    return reserved(tenant, this.heldByTenant(tenant));
+    return reserved(tenant, this.claimed(tenant));
   }
 
   /** The first in line that only the pool keeps waiting. */
@@ -100,14 +127,18 @@ export class ModelLine {
   }
 
   /** True if its tenant's guarantee covers it. */
-  isCovered({ session, pieces, needed }: ModelWaiter): boolean {
-    const tenant = this.tenantOf(session);
-    const room = this.cut(pieces, needed, needed) === null ? total(pieces) : needed;
-    return this.heldByTenant(tenant) + room <= tenant.guaranteed;
+  isCovered(waiter: ModelWaiter): boolean {
+    const tenant = this.tenantOf(waiter.session);
+    return this.claimed(tenant) + this.roomNeeded(waiter) <= tenant.guaranteed;
+  }
+
+  /** With so much it is certainly met. */
+  roomNeeded({ pieces, needed }: ModelWaiter): number {
+    return this.cut(pieces, needed, needed) === null ? total(pieces) : needed;
   }
 
   protected quotaLeft(session: bigint): number {
-    return this.limits.sessionPages - this.held(session);
+    return this.limits.sessionPages - this.held(session) - this.promised(session);
   }
 
   /** Breaks the largest piece that does not fit into halves, again and again. */
@@ -130,19 +161,25 @@ export class ModelLine {
 
   protected claimOf(waiter: ModelWaiter): Claim {
     const tenant = this.tenantOf(waiter.session);
-    const held = this.heldByTenant(tenant);
-    return claim(tenant, held, this.isCovered(waiter), this.overdue.has(waiter.session));
+    const claimed = this.claimed(tenant);
+    return claim(tenant, claimed, this.isCovered(waiter), this.overdue.has(waiter.session));
   }
 
   protected tenantAllows({ session, pieces, needed }: ModelWaiter): boolean {
     const tenant = this.tenantOf(session);
     if (tenant.limit >= this.limits.poolPages) return true;
-    return this.cut(pieces, needed, tenant.limit - this.heldByTenant(tenant)) !== null;
+    return this.cut(pieces, needed, tenant.limit - this.claimed(tenant)) !== null;
   }
 
   protected freeFor(tenant: ModelTenant): number {
+    return Math.max(0, -this.missing(tenant, 0));
+  }
+
+  /** What must come free before the tenant can have so much. */
+  protected missing(tenant: ModelTenant, wanted: number): number {
     const others = this.limits.tenants.filter(other => other !== tenant);
-    return Math.max(0, this.free() - total(others.map(other => this.reserved(other))));
+    const unpromised = this.free() - this.promised();
+    return wanted - unpromised + total(others.map(other => this.reserved(other)));
   }
 
   protected whyNever(session: bigint, pieces: readonly number[], needed: number): string | null {
@@ -158,7 +195,7 @@ export class ModelLine {
   /** What the first in line may have: of a guarantee that puts it first no more than that. */
   protected roomOf(head: ModelWaiter, heads: readonly ModelWaiter[]): number {
     const tenant = this.tenantOf(head.session);
-    const held = this.heldByTenant(tenant);
+    const held = this.claimed(tenant);
     const bounds = [this.freeFor(tenant), this.quotaLeft(head.session)];
     if (tenant.limit < this.limits.poolPages) bounds.push(tenant.limit - held);
     if (heads.length > 1 && this.isCovered(head)) bounds.push(tenant.guaranteed - held);

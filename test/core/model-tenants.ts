@@ -1,4 +1,4 @@
-/** What tenants are entitled to, once more and plainly: `held` is what a tenant holds, in pages. */
+/** What tenants are entitled to, once more and plainly: `held` is what one holds or is promised, in pages. */
 import type { ModelTenant } from './model-types.js';
 
 export interface Claim {

@@ -52,12 +52,31 @@ export interface ModelWaiter {
   readonly pieces: readonly number[];
   readonly needed: number;
   readonly deadline: number;
+  /** A promise is asked for, that ends so long after its last use; null: extents. */
+  readonly lapse: number | null;
+}
+
+export interface ModelPromise {
+  readonly session: bigint;
+  readonly id: bigint;
+  readonly lapse: number;
+  /** Not used yet. */
+  pages: number;
+  deadline: number;
+}
+
+/** A promise that is `pages` less than its session thinks. */
+export interface ModelCut {
+  readonly session: bigint;
+  readonly id: bigint;
+  readonly left: number;
 }
 
 export interface ModelFlight {
   readonly session: bigint;
   readonly grant: bigint;
   readonly ids: readonly bigint[];
+  readonly promise: ModelPromise | null;
 }
 
 export interface ModelCache {

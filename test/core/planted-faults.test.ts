@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import type { Ledger } from '../../daemon/core/ledger.js';
 import { faults, spoil } from './faults.js';
+import { flowFaults } from './faults-flow.js';
 import { Simulation } from './simulation.js';
 
 /** Fewer than the real run has: a fault that needs more is not caught reliably by it either. */
@@ -19,7 +20,7 @@ function firstFailure(wrap: (ledger: Ledger) => Ledger): string | null {
 }
 
 describe('the simulation finds', () => {
-  test.each(Object.entries(faults))('%s', (_name, wrap) => {
+  test.each(Object.entries({ ...faults, ...flowFaults }))('%s', (_name, wrap) => {
     const message = firstFailure(wrap);
     // A failure that can be repeated: it names the seed and the operation, and what came before.
     expect(message).toMatch(

@@ -5,7 +5,8 @@
  * properties by the simulation: whom to ask is policy, who gets what is law.
  */
 
-import { ModelLine, total } from './model-line.js';
+import { total } from './model-line.js';
+import { ModelServing } from './model-serving.js';
 import {
   type ModelCache,
   type ModelExtent,
@@ -13,19 +14,18 @@ import {
   type ModelProcess,
   type ModelSession,
   type ModelTenant,
-  type ModelWaiter,
   ModelRefusal,
 } from './model-types.js';
 
-export class ReferenceModel extends ModelLine {
-  /** `grant S G pages...` and `refuse S G CODE`, in order, of the last operation. */
-  said: string[] = [];
+/** Of the simulation's caches. */
+const TOKENS_PER_PAGE = 1_024;
+
+export class ReferenceModel extends ModelServing {
   draining = false;
   /** Of the tenants' entitlements. */
   revision = 1n;
   private sessionIds = 0n;
   private cacheIds = 0n;
-  private extentIds = 0n;
 
   open(process: ModelProcess): bigint {
     this.refuseIf(this.draining, 'DRAINING');
@@ -46,7 +46,7 @@ export class ReferenceModel extends ModelLine {
     pieces: readonly number[],
     minimum: number,
     waitMs: number,
-    now: number,
+    promise: bigint | null = null,
   ): void {
     this.mustBe(session, ['open']);
     this.refuseIf(this.draining, 'DRAINING');
@@ -59,13 +59,58 @@ export class ReferenceModel extends ModelLine {
       minimum > asked || waitMs < 0 || waitMs > this.limits.waitMsMax,
       'INVALID_ARGUMENT',
     );
-    const mine = [...this.flights, ...this.waiting].filter(other => other.session === session);
-    this.refuseIf(
-      mine.some(other => other.grant === grant),
-      'GRANT_DUPLICATE',
-    );
-    this.refuseIf(mine.length >= this.limits.inFlightMax, 'GRANT_LIMIT');
+    this.mustBeNew(session, grant);
     const needed = minimum === 0 ? asked : minimum;
+    if (promise !== null) {
+      this.draw(this.promiseOf(session, promise), grant, pieces, needed);
+      return;
+    }
+    this.line(session, grant, pieces, needed, waitMs, null);
+  }
+
+  /** Room for one slot of `pages` of the cache, of which `mapped` are there already. */
+  reserve(
+    session: bigint,
+    id: bigint,
+    wanted: { cache: bigint; tokens: number; mapped: number; lapse: number },
+    waitMs: number,
+  ): void {
+    this.mustBe(session, ['open']);
+    this.refuseIf(this.draining, 'DRAINING');
+    const cache = this.caches.find(one => one.id === wanted.cache && one.session === session);
+    this.refuseIf(cache === undefined, 'CACHE_UNKNOWN');
+    const most = (cache as ModelCache).pages * TOKENS_PER_PAGE;
+    const pages = Math.ceil(wanted.tokens / TOKENS_PER_PAGE);
+    this.refuseIf(wanted.tokens < 1 || wanted.tokens > most, 'INVALID_ARGUMENT');
+    this.refuseIf(wanted.mapped < 0 || wanted.mapped >= pages, 'INVALID_ARGUMENT');
+    this.refuseIf(
+      id === 0n || waitMs < 0 || waitMs > this.limits.waitMsMax || wanted.lapse < 1,
+      'INVALID_ARGUMENT',
+    );
+    this.mustBeNew(session, id);
+    const size = pages - wanted.mapped;
+    this.line(session, id, [size], size, waitMs, wanted.lapse);
+  }
+
+  keep(session: bigint, id: bigint, left: number): void {
+    this.mustBe(session, ['open']);
+    const promise = this.promiseOf(session, id);
+    this.refuseIf(left < 0, 'INVALID_ARGUMENT');
+    promise.pages = Math.min(promise.pages, left);
+    promise.deadline = this.now + promise.lapse;
+    if (left === 0) this.promises = this.promises.filter(other => other !== promise);
+    this.serve();
+  }
+
+  /** Joins the line; met, refused for good, or waiting. */
+  private line(
+    session: bigint,
+    grant: bigint,
+    pieces: readonly number[],
+    needed: number,
+    waitMs: number,
+    lapse: number | null,
+  ): void {
     const never = this.whyNever(session, pieces, needed);
     if (never !== null) throw new ModelRefusal(never);
     const waiter = {
@@ -73,7 +118,8 @@ export class ReferenceModel extends ModelLine {
       grant,
       pieces: pieces.toSorted((a, b) => b - a),
       needed,
-      deadline: now + waitMs,
+      deadline: this.now + waitMs,
+      lapse,
     };
     this.waiting.push(waiter);
     this.serve();
@@ -100,6 +146,13 @@ export class ReferenceModel extends ModelLine {
     );
     const ids = (flight as ModelFlight).ids;
     const arrived = state === 'exited' ? [] : ids.slice(0, imported);
+    const { promise } = flight as ModelFlight;
+    if (promise !== null && this.promises.includes(promise)) {
+      const missing = this.extents.filter(
+        extent => ids.indexOf(extent.id) >= imported && !extent.returned,
+      );
+      promise.pages += total(missing.map(extent => extent.pages));
+    }
     this.extents = this.extents.filter(
       extent => !ids.includes(extent.id) || (arrived.includes(extent.id) && !extent.returned),
     );
@@ -158,7 +211,7 @@ export class ReferenceModel extends ModelLine {
     const freshPages = total(fresh.map(spec => spec.pages));
     const tenant = this.tenantOf(session);
     const limited = tenant.limit < this.limits.poolPages && freshPages > 0;
-    this.refuseIf(limited && freshPages > tenant.limit - this.heldByTenant(tenant), 'TENANT_LIMIT');
+    this.refuseIf(limited && freshPages > tenant.limit - this.claimed(tenant), 'TENANT_LIMIT');
     this.refuseIf(freshPages > this.freeFor(tenant), 'POOL_EXHAUSTED');
     const holders = moved.map(extent => extent.session);
     for (const extent of moved) extent.session = session;
@@ -174,6 +227,7 @@ export class ReferenceModel extends ModelLine {
     const found = this.mustBe(session, ['open', 'lingering', 'exited']);
     if (found.state !== 'open') return;
     found.state = 'lingering';
+    this.promises = this.promises.filter(other => other.session !== session);
     for (const waiter of this.waiting.filter(other => other.session === session))
       this.leave(waiter, 'GRANT_CANCELLED');
     this.serve();
@@ -184,16 +238,22 @@ export class ReferenceModel extends ModelLine {
     for (const waiter of this.waiting.filter(other => other.session === session))
       this.leave(waiter, 'GRANT_CANCELLED');
     found.state = 'exited';
+    this.promises = this.promises.filter(other => other.session !== session);
     this.extents = this.extents.filter(extent => extent.session !== session || extent.grant !== 0n);
     this.caches = this.caches.filter(cache => cache.session !== session);
     this.forget([session]);
     this.serve();
   }
 
-  expire(now: number): void {
+  expire(): void {
+    const lapsed = this.promises.filter(({ deadline }) => deadline <= this.now);
+    for (const { id } of this.sessions)
+      for (const one of lapsed)
+        if (one.session === id) this.said.push(`cut ${one.session} ${one.id} 0 lapsed`);
+    this.promises = this.promises.filter(one => !lapsed.includes(one));
     for (;;) {
       const overdue = this.waiting
-        .filter(waiter => waiter.deadline <= now)
+        .filter(waiter => waiter.deadline <= this.now)
         .toSorted((a, b) => a.deadline - b.deadline)[0];
       if (overdue === undefined) break;
       this.leave(overdue, this.whyNot(overdue));
@@ -216,6 +276,7 @@ export class ReferenceModel extends ModelLine {
     this.refuseIf(bad || guaranteed > this.limits.poolPages, 'INVALID_ARGUMENT');
     Object.assign(tenant, wanted);
     this.revision += 1n;
+    this.cutForChange();
     for (const waiter of this.waiting) {
       const never = this.whyNever(waiter.session, waiter.pieces, waiter.needed);
       if (never !== null) this.leave(waiter, never);
@@ -291,34 +352,6 @@ export class ReferenceModel extends ModelLine {
     return others.every(
       cache => base + pages <= cache.basePage || base >= cache.basePage + cache.pages,
     );
-  }
-
-  /** Looks along the line from its beginning, again after every grant. */
-  private serve(): void {
-    for (const [session, level] of this.overdue) {
-      if (this.held(session) <= level) this.overdue.delete(session);
-    }
-    for (let heads = this.heads(); heads[0] !== undefined; heads = this.heads()) {
-      const head = heads[0];
-      const room = this.roomOf(head, heads);
-      const pieces = this.cut(head.pieces, head.needed, room);
-      if (pieces === null) return;
-      const { session, grant } = head;
-      this.waiting = this.waiting.filter(waiter => waiter !== head);
-      const ids = pieces.map(() => (this.limits.epoch << 40n) | (this.extentIds += 1n));
-      ids.forEach((id, index) =>
-        this.extents.push({ id, pages: pieces[index] as number, session, grant, returned: false }),
-      );
-      this.flights.push({ session, grant, ids });
-      this.said.push(
-        `grant ${session} ${grant} ${ids.map((id, index) => `${id}/${pieces[index]}`).join(' ')}`,
-      );
-    }
-  }
-
-  private leave(waiter: ModelWaiter, code: string): void {
-    this.waiting = this.waiting.filter(other => other !== waiter);
-    this.said.push(`refuse ${waiter.session} ${waiter.grant} ${code}`);
   }
 
   /** Of the same process, and closed, not exited: what it has is the later session's to take over. */

@@ -19,6 +19,8 @@ describe('a session', () => {
       tenant: 'default',
       overdueCount: 0,
       servedLast: false,
+      promisedBytes: 0n,
+      promiseCount: 0,
     });
   });
 

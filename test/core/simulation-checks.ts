@@ -26,7 +26,9 @@ export function checkReclaim(
   if (stateOf(model, session) !== 'open') fail(`session ${session} is asked, but not connected`);
   const head = model.poolHead();
   // What is held and was lent before it was held is taken back for nobody who waits.
-  const reserved = model.limits.tenants.reduce((sum, tenant) => sum + model.reserved(tenant), 0);
+  const reserved =
+    model.promised() +
+    model.limits.tenants.reduce((sum, tenant) => sum + model.reserved(tenant), 0);
   const limited = model.isAside(model.tenantOf(session), session);
   const idle = head === null || head.session === session;
   if (idle && !limited && reserved <= model.free())
@@ -41,13 +43,53 @@ export function checkReclaim(
   if (deadline <= now) fail(`session ${session} is asked until ${deadline}`);
 }
 
+/**
+ * What those who are asked at one time would be left with: nobody whose tenant does not wait itself is
+ * brought below his fair share by what is not idle; nor below his guarantee, if that is held, by
+ * what is.
+ */
+export function checkShares(effects: readonly Effect[], model: ReferenceModel): void {
+  const asked = effects.filter(effect => effect.kind === 'reclaim');
+  if (asked.length === 0) return;
+  const level = levelOfWaiting(model);
+  for (const tenant of model.limits.tenants) {
+    const own = asked.filter(({ session }) => model.tenantOf(session) === tenant);
+    const waits = model.waiting.some(({ session }) => model.tenantOf(session) === tenant);
+    if (own.length === 0 || waits) continue;
+    const [all, live] = [own, own.filter(({ idleOnly }) => !idleOnly)].map(some =>
+      some.reduce((sum, { wantedBytes }) => sum + Number(wantedBytes / pages(1)), 0),
+    ) as [number, number];
+    // Each is asked for whole pages.
+    const claimed = model.claimed(tenant) + own.length;
+    if (live > 0 && claimed - live < tenant.guaranteed + level * tenant.weight)
+      fail(`tenant ${tenant.name} is asked for ${live} pages of its share`);
+    if (tenant.kept && claimed - all < tenant.guaranteed)
+      fail(`tenant ${tenant.name} is asked for ${all} pages that are held for it`);
+  }
+}
+
+/** What the first of those who borrow would have of its weight; 0: a guarantee needs something. */
+function levelOfWaiting(model: ReferenceModel): number {
+  const { tenants } = model.limits;
+  const reserved = tenants.reduce((sum, tenant) => sum + model.reserved(tenant), 0);
+  const heads = model.heads();
+  const lent = reserved > model.free() - model.promised();
+  const borrower = heads.find(head => !model.isCovered(head));
+  if (lent || borrower === undefined || heads.some(head => model.isCovered(head))) return 0;
+  const tenant = model.tenantOf(borrower.session);
+  const borrowed = Math.max(0, model.claimed(tenant) - tenant.guaranteed);
+  return (borrowed + model.roomNeeded(borrower)) / tenant.weight;
+}
+
 /** Who waits for the pool is looked at again: nothing depends on one message being answered. */
-export function checkNextExpiry(ledger: Ledger, model: ReferenceModel): void {
+export function checkNextExpiry(ledger: Ledger, model: ReferenceModel, mayLapse: boolean): void {
   const next = ledger.nextExpiry();
-  const first = Math.min(...model.waiting.map(waiter => waiter.deadline));
-  const late = model.waiting.length > 0 ? next === null || next > first : next !== null;
-  // With tenants it is also looked at whether what a guarantee needed has come.
-  if (late && !(model.waiting.length === 0 && model.limits.tenants.length > 1))
+  const all = [...model.waiting, ...model.promises];
+  const first = Math.min(...all.map(({ deadline }) => deadline));
+  const late = all.length > 0 ? next === null || next > first : next !== null;
+  // With tenants it is also looked at whether what a guarantee needed has come; a promise that ended
+  // early is looked for when it would have lapsed.
+  if (late && (all.length > 0 || (model.limits.tenants.length === 1 && !mayLapse)))
     fail(`next expiry is ${next}, should be by ${first}`);
 }
 
@@ -59,6 +101,7 @@ export function checkViews(ledger: Ledger, model: ReferenceModel): void {
   const shown = [
     pool.usedBytes,
     pool.freeBytes,
+    pool.promisedBytes,
     pool.extentCount,
     pool.sessionCount,
     pool.cacheCount,
@@ -67,6 +110,7 @@ export function checkViews(ledger: Ledger, model: ReferenceModel): void {
   const counted = [
     pages(used),
     pages(model.free()),
+    pages(model.promised()),
     model.extents.length,
     model.sessions.length,
     model.caches.length,
@@ -76,13 +120,27 @@ export function checkViews(ledger: Ledger, model: ReferenceModel): void {
   const views = ledger.sessions();
   same(
     'sessions',
-    views.map(({ id, heldBytes, state }) => `${id} ${heldBytes} ${state}`).join('; '),
+    views
+      .map(
+        ({ id, heldBytes, promisedBytes, state }) => `${id} ${heldBytes} ${promisedBytes} ${state}`,
+      )
+      .join('; '),
     model.sessions
       .map(
         ({ id, state }) =>
-          `${id} ${pages(model.held(id))} ${state === 'open' ? 'open' : 'lingering'}`,
+          `${id} ${pages(model.held(id))} ${pages(model.promised(id))} ` +
+          (state === 'open' ? 'open' : 'lingering'),
       )
       .join('; '),
+  );
+  same(
+    'who owes',
+    views
+      .flatMap(({ id, state, servedLast }) => (state === 'open' && servedLast ? [id] : []))
+      .join(' '),
+    model.sessions
+      .flatMap(({ id, state }) => (state === 'open' && model.overdue.has(id) ? [id] : []))
+      .join(' '),
   );
   same(
     'sum of accounts',
@@ -121,11 +179,19 @@ export function checkAddresses(ledger: Ledger, model: ReferenceModel, planBytes:
 
 /** Nothing is left: no memory, no session, no cache, nobody waiting. */
 export function checkEmpty(ledger: Ledger): void {
-  const { usedBytes, extentCount, sessionCount, cacheCount, waitingGrantCount, waitingBytes } =
-    ledger.pool();
+  const { usedBytes, promisedBytes, extentCount, sessionCount, cacheCount } = ledger.pool();
+  const { waitingGrantCount, waitingBytes } = ledger.pool();
   same(
     'at the end',
-    [usedBytes, extentCount, sessionCount, cacheCount, waitingGrantCount, waitingBytes].join(' '),
-    '0 0 0 0 0 0',
+    [
+      usedBytes,
+      promisedBytes,
+      extentCount,
+      sessionCount,
+      cacheCount,
+      waitingGrantCount,
+      waitingBytes,
+    ].join(' '),
+    '0 0 0 0 0 0 0',
   );
 }

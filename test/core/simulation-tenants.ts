@@ -66,6 +66,7 @@ export function drawTenantChange(
 }
 
 interface TenantState {
+  /** Or promised. */
   readonly held: ReadonlyMap<string, bigint>;
   /** What is missing of the guarantees that are never lent: not 0 only after a change of them. */
   readonly lentBytes: bigint;
@@ -74,11 +75,16 @@ interface TenantState {
 export function tenantState(ledger: Ledger): TenantState {
   const { tenants } = ledger.tenants();
   let reserved = 0n;
-  for (const { held, guaranteedBytes, heldBytes } of tenants)
-    if (held && guaranteedBytes > heldBytes) reserved += guaranteedBytes - heldBytes;
-  const { freeBytes } = ledger.pool();
+  for (const { held, guaranteedBytes, heldBytes, promisedBytes } of tenants) {
+    const claimed = heldBytes + promisedBytes;
+    if (held && guaranteedBytes > claimed) reserved += guaranteedBytes - claimed;
+  }
+  const pool = ledger.pool();
+  const freeBytes = pool.freeBytes - pool.promisedBytes;
   return {
-    held: new Map(tenants.map(({ name, heldBytes }) => [name, heldBytes])),
+    held: new Map(
+      tenants.map(({ name, heldBytes, promisedBytes }) => [name, heldBytes + promisedBytes]),
+    ),
     lentBytes: reserved > freeBytes ? reserved - freeBytes : 0n,
   };
 }
@@ -96,14 +102,20 @@ export function checkTenants(
   const { tenants, revision } = ledger.tenants();
   same(
     'tenants',
-    `${revision}: ${tenants.map(({ name, heldBytes }) => `${name} ${heldBytes}`).join('; ')}`,
+    `${revision}: ${tenants
+      .map(({ name, heldBytes, promisedBytes }) => `${name} ${heldBytes} ${promisedBytes}`)
+      .join('; ')}`,
     `${model.revision}: ${model.limits.tenants
-      .map(tenant => `${tenant.name} ${pages(model.heldByTenant(tenant))}`)
+      .map(
+        tenant =>
+          `${tenant.name} ${pages(model.heldByTenant(tenant))} ${pages(model.promisedTo(tenant))}`,
+      )
       .join('; ')}`,
   );
-  for (const { name, heldBytes, limitBytes } of tenants) {
-    if (heldBytes > limitBytes && heldBytes > (before.held.get(name) ?? 0n))
-      fail(`tenant ${name} takes ${heldBytes} bytes, above its limit of ${limitBytes}`);
+  for (const { name, heldBytes, promisedBytes, limitBytes } of tenants) {
+    const claimed = heldBytes + promisedBytes;
+    if (claimed > limitBytes && claimed > (before.held.get(name) ?? 0n))
+      fail(`tenant ${name} takes ${claimed} bytes, above its limit of ${limitBytes}`);
   }
   const { lentBytes } = tenantState(ledger);
   if (!changed && lentBytes > before.lentBytes) fail(`${lentBytes} bytes that are held were lent`);

@@ -7,10 +7,12 @@ import {
   drawRequest,
   drawReturned,
 } from './simulation-draws.js';
+import { stateOf } from './simulation-checks.js';
 import { endLively, endWell } from './simulation-ending.js';
+import { drawPromise, drawReserve } from './simulation-promises.js';
 import { SimulationRun } from './simulation-run.js';
 import { drawTenantChange } from './simulation-tenants.js';
-import { at, pages, peer, smallGeometry } from './support.js';
+import { at, pages, peer } from './support.js';
 
 export interface SimulationResult {
   readonly operations: number;
@@ -44,7 +46,8 @@ export class Simulation extends SimulationRun {
     this.now += this.prng.below(40);
     const roll = this.prng.below(100);
     if (roll < 4) this.open();
-    else if (roll < 37) this.request();
+    else if (roll < 31) this.request();
+    else if (roll < 37) this.changePromises();
     else if (roll < 39) this.cancel();
     else if (roll < 40) this.changeTenant();
     else if (roll < 60) this.settle();
@@ -88,6 +91,26 @@ export class Simulation extends SimulationRun {
       : undefined;
     const grant = duplicate?.grant ?? (this.prng.chance(0.005) ? 0n : (this.grantIds += 1n));
     this.ask(session, grant, drawRequest(this.prng, this.limits.extentsPerGrantMax));
+  }
+
+  private changePromises(): void {
+    const { prng, model } = this;
+    const roll = prng.below(10);
+    if (roll < 4 || model.promises.length === 0) {
+      const open = model.caches.filter(({ session }) => stateOf(model, session) === 'open');
+      const session = prng.pick(open)?.session ?? this.anySession();
+      if (open.length === 0 && prng.chance(0.8)) return this.create(session, prng.between(1, 6), 0);
+      this.reserve(session, (this.grantIds += 1n), drawReserve(prng, model, session));
+      return;
+    }
+    const { session, promise, pages: left } = drawPromise(prng, model);
+    if (roll < 7) {
+      const { counts, pieces } = drawRequest(prng, Math.max(1, Math.min(4, left)));
+      const minimum = prng.chance(0.7) ? 1 : 0;
+      this.ask(session, (this.grantIds += 1n), { counts, pieces, minimum, waitMs: 0 }, promise);
+    } else {
+      this.keep(session, promise, prng.chance(0.3) ? 0 : prng.between(-1, left + 1));
+    }
   }
 
   private cancel(): void {
@@ -180,19 +203,10 @@ export class Simulation extends SimulationRun {
     }
   }
 
-  /** A cache of as many slots as pages. */
-  private create(session: bigint, slots: number, wantedPage: number): void {
+  /** A cache of one slot, of so many pages. */
+  private create(session: bigint, slotPages: number, wantedPage: number): void {
     const { length } = this.model.caches;
-    const create = (): string => {
-      const geometry = { ...smallGeometry, slots };
-      const base = pages(wantedPage) as never;
-      const view = this.ledger.createCache(sessionId(session), geometry, 'c', base);
-      return `${view.id} ${view.plan.baseAddress / pages(1)} ${view.plan.totalBytes / pages(1)}`;
-    };
-    const done = this.apply(`create ${session} ${slots} at ${wantedPage}`, create, () => {
-      const made = this.model.create(session, slots, wantedPage);
-      return `${made.id} ${made.basePage} ${made.pages}`;
-    });
-    if (done && this.model.caches.length === length) this.note('range taken over');
+    const made = this.createCache(session, slotPages, wantedPage);
+    if (made !== null && this.model.caches.length === length) this.note('range taken over');
   }
 }

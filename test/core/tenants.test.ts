@@ -184,12 +184,15 @@ describe('among those who borrow', () => {
     expect(asked(effects)).toEqual([[light, 3n]]);
   });
 
-  test('who has no more than the asker would have is not asked', () => {
+  test('who has no more than the asker would have is asked only for what lies idle', () => {
     const ledger = ledgerWith({}, {});
     const [a, b] = [open(ledger, 0), open(ledger, 1)];
     hold(ledger, a, 1, 8);
     hold(ledger, b, 1, 8);
-    expect(asked(ledger.requestGrant(a, request(2, [1], 0, 1_000), at(0)))).toEqual([]);
+    const effects = ledger.requestGrant(a, request(2, [1], 0, 1_000), at(0));
+    expect(reclaims(effects)).toMatchObject([
+      { session: b, wantedBytes: pages(1), idleOnly: true },
+    ]);
   });
 });
 

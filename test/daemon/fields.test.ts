@@ -1,10 +1,10 @@
 /** Every field of every request, out of its range: refused by name, nothing changed. */
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { UINT32_MAX, UINT64_MAX } from '../../proto/codec.js';
-import type { ErrorCode } from '../../proto/errors.js';
 import type { ExchangeRequest } from '../../proto/generated/kvspan/v1/ExchangeRequest.js';
 import { decodeRefusal } from '../../proto/refusal.js';
 import { loadReflectedPackage } from '../../proto/load.js';
+import { camel, promiseRows, type Row } from './promise-fields.js';
 import {
   answerTo,
   call,
@@ -62,7 +62,14 @@ const create = (change: object, more: object = {}) =>
     withToken(token),
   );
 const unary = (
-  method: 'acquire' | 'return' | 'placeCache' | 'destroyCache' | 'adopt',
+  method:
+    | 'acquire'
+    | 'return'
+    | 'placeCache'
+    | 'destroyCache'
+    | 'adopt'
+    | 'reserve'
+    | 'updatePromise',
   request: object,
 ) => call(daemon.clients.memory, method, request, withToken(token));
 
@@ -76,13 +83,6 @@ async function onStream(
   throw decodeRefusal(answer.refusal);
 }
 
-type Row = readonly [
-  field: string,
-  value: string,
-  send: () => Promise<unknown>,
-  code: ErrorCode,
-  named: string,
-];
 const bad = 'INVALID_ARGUMENT';
 
 const rows: Row[] = [
@@ -108,7 +108,7 @@ const rows: Row[] = [
   ['CacheGeometry.dtype', 'an unknown one', () => create({ dtype: 99 }), bad, 'geometry.dtype'],
   ...(['layers', 'kv_heads', 'head_dim', 'slots', 'max_tokens'] as const).flatMap((name): Row[] =>
     [0, UINT32_MAX].map(value => {
-      const key = `${name.replace(/_([a-z])/g, (_, letter: string) => letter.toUpperCase())}Count`;
+      const key = `${camel(name)}Count`;
       return [
         `CacheGeometry.${name}_count`,
         String(value),
@@ -284,6 +284,7 @@ const rows: Row[] = [
     bad,
     'entitlement',
   ],
+  ...promiseRows({ unary, onStream, cacheId: () => cacheId }),
   ...(['guaranteed_bytes', 'limit_bytes', 'weight'] as const).flatMap((name): Row[] =>
     (name === 'weight' ? [0, UINT32_MAX] : ['1', max]).map(value => {
       const key = name.replace(/_b/, 'B');
@@ -310,6 +311,7 @@ const unaryCreate = (request: object) =>
 /** Fields for which every value is in range. */
 const anything: Record<string, string> = {
   'TenantEntitlement.held': 'yes or no',
+  'UpdatePromiseRequest.left_bytes': 'of a promise there is none here; test/core has its range',
   'ReclaimReport.returned_bytes': 'for the log: what counts is what was returned',
 };
 

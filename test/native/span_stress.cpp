@@ -33,6 +33,7 @@ void engineLoop(Engine engine, std::uint64_t seed, const std::atomic<bool>& stop
           first[report.slot] = ++request;
           row[0] = request;
           engine.cache->write(report.slot, 0, 0, 1, 0, 8, row.data());
+          engine.cache->promise(report.slot, random() % 2 == 0);
         }
       } catch (const Error& error) {
         if (error.code() != Code::SlotsExhausted) throw;
@@ -83,6 +84,9 @@ KV_TEST("stress: engine, mapper, reclaimer and arriving extents") {
     std::mt19937_64 random(3);
     while (!stop) {
       rig.session->giveBack((1 + random() % 10) * kPage);
+      // Some of it is drawn for slots with a promise, or is not needed for them any more.
+      rig.session->keep(random() % 3 * kPage);
+      rig.session->unkeep(random() % 4 * kPage);
       if (random() % 4 == 0) {
         rig.session->pauseReleases();
         (void)rig.session->held();

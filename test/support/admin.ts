@@ -11,6 +11,8 @@ import type { ListSessionsResponse__Output } from '../../proto/generated/kvspan/
 export interface Pool {
   readonly usedBytes: bigint;
   readonly freeBytes: bigint;
+  /** Of the free bytes. */
+  readonly promisedBytes: bigint;
   readonly extents: bigint;
   readonly sessions: number;
   readonly caches: number;
@@ -58,6 +60,7 @@ export class Admin {
     return {
       usedBytes: BigInt(pool.usedBytes),
       freeBytes: BigInt(pool.freeBytes),
+      promisedBytes: BigInt(pool.promisedBytes),
       extents: BigInt(pool.extentCount),
       sessions: pool.sessionCount,
       caches: pool.cacheCount,

@@ -21,6 +21,8 @@ from . import _validate as validate
 from ._establish import Daemon, Meeting, default_socket_directory, find_daemon
 from ._grants import GrantCounts
 from ._native import NativeSession, Plan
+from ._reclaiming import OnReclaim
+from ._reservation import Reservation, ReservationEnd
 from ._service import ServerInfo
 from ._step import StepResult
 from .cache import Cache
@@ -67,6 +69,7 @@ def connect(
     grant_wait: float | None = None,
     connect_timeout: float | None = None,
     reconnect: bool = True,
+    on_reclaim: OnReclaim | None = None,
 ) -> Session:
     """Connects to the daemon of this machine and opens its device in this process.
 
@@ -81,6 +84,11 @@ def connect(
         grant_wait: seconds that ``allocate`` and ``step`` wait for memory. Default 1.
         connect_timeout: seconds for connecting, and for each attempt to connect again. Default 5.
         reconnect: establish the session again when the daemon went away and is back.
+        on_reclaim: called on a background thread when others wait for memory and what was idle here
+            has been given back: ``on_reclaim(missing_bytes, seconds)`` preempts requests, frees their
+            slots, and returns how many bytes they had; those are given back as soon as the GPU is
+            done with them. For one reclaim at a time, never for idle memory alone; what it raises is
+            logged.
 
     Raises:
         DaemonUnavailable (nobody answers), PermissionDenied, InvalidArgument, KvspanError with
@@ -93,6 +101,8 @@ def connect(
     )
     wait = validate.seconds("grant_wait", grant_wait, _GRANT_WAIT_DEFAULT)
     validate.flag("reconnect", reconnect)
+    if on_reclaim is not None and not callable(on_reclaim):
+        raise bad_field("on_reclaim", on_reclaim, "a callable of bytes and seconds")
     number = None if ordinal is None else validate.count("ordinal", ordinal, 0)
     low = None if low_water_bytes is None else validate.size("low_water_bytes", low_water_bytes)
     high = None if high_water_bytes is None else validate.size("high_water_bytes", high_water_bytes)
@@ -103,7 +113,7 @@ def connect(
         high = low * _HIGH_WATER_FACTOR if high is None else high
         number = daemon.server.ordinal if number is None else number
         memory = _open_the_same(daemon, number, library, low, high)
-        return Session(daemon, meeting, memory, wait, reconnect, number)
+        return Session(daemon, meeting, memory, wait, reconnect, number, on_reclaim)
     except BaseException:
         daemon.service.close()
         raise
@@ -152,10 +162,13 @@ __all__ = [
     "Holder",
     "InvalidArgument",
     "KvspanError",
+    "OnReclaim",
     "OutOfMemory",
     "PermissionDenied",
     "Plan",
     "Ragged",
+    "Reservation",
+    "ReservationEnd",
     "ServerInfo",
     "Session",
     "SessionStats",

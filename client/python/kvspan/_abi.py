@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from .errors import KvspanError, error
 
-ABI_VERSION: Final = 1
+ABI_VERSION: Final = 2
 ORDERS: Final = 10
 DIMENSIONS_MAX: Final = 8
 
@@ -164,6 +164,8 @@ _SIGNATURES: Final[dict[str, tuple[Any, ...]]] = {
     "session_mark": (c_uint64,),
     "session_refill_done": (c_uint64, c_uint32),
     "session_give_back": (c_uint64, c_uint64, POINTER(c_uint64)),
+    "session_keep": (c_uint64, c_uint64),
+    "session_unkeep": (c_uint64, c_uint64),
     "session_return_extents": (c_uint64, c_void_p, c_size_t),
     "session_pause_releases": (c_uint64,),
     "session_resume_releases": (c_uint64,),
@@ -178,7 +180,8 @@ _SIGNATURES: Final[dict[str, tuple[Any, ...]]] = {
         POINTER(c_uint64),
     ),
     "cache_allocate_warm": (c_uint64, c_uint32, POINTER(Allocation)),
-    "cache_allocate": (c_uint64, c_uint32, c_uint32, POINTER(Allocation)),
+    "cache_allocate": (c_uint64, c_uint32, c_uint32, c_int, POINTER(Allocation)),
+    "cache_promise": (c_uint64, c_uint32, c_int),
     "cache_hurry": (c_uint64,),
     "cache_step": (c_uint64, c_void_p, c_size_t, POINTER(StepReport), c_void_p, c_void_p),
     "cache_step_slots": (

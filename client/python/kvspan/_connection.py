@@ -27,8 +27,10 @@ _RECONNECT_MAX: Final = 5.0
 
 @dataclass(frozen=True)
 class ConnectionHooks:
-    #: Others wait for memory: link, reclaim id, wanted bytes, deadline in ms.
-    reclaim: Callable[[Link, int, int, int], None]
+    #: Others wait for memory: link, reclaim id, wanted bytes, deadline in ms, idle memory only.
+    reclaim: Callable[[Link, int, int, int, bool], None]
+    #: A promise is less than it was: its id, what is left, why.
+    promise_cut: Callable[[int, int, str], None]
     #: There is a link again.
     installed: Callable[[], None]
     #: Nothing that was asked for will be answered.
@@ -129,7 +131,10 @@ class Connection:
         with self._lock:
             self._broken = None
         return LinkEvents(
-            reclaim=self._hooks.reclaim, draining=self._drains, ended=self._lost
+            reclaim=self._hooks.reclaim,
+            promise_cut=self._hooks.promise_cut,
+            draining=self._drains,
+            ended=self._lost,
         )
 
     def _drains(self, deadline_ms: int) -> None:

@@ -28,6 +28,8 @@ class Wish:
     minimum_bytes: int
     #: How long the daemon may let it wait, in seconds.
     wait: float
+    #: Out of this promise; 0: of none.
+    promise_id: int = 0
 
 
 @dataclass(frozen=True)
@@ -72,6 +74,11 @@ class Grants:
         self._ids = itertools.count(1)
         self._asked = self._met = self._refused = self._granted_bytes = 0
 
+    def new_id(self) -> int:
+        """For a promise: the daemon numbers both alike."""
+        with self._changed:
+            return next(self._ids)
+
     def counts(self) -> GrantCounts:
         with self._changed:
             return GrantCounts(
@@ -88,7 +95,9 @@ class Grants:
         wait -= min(_ANSWER_RESERVE, wait / 4)
         counts = limited(wish.counts, link.server.extents_per_grant_max)
         asked_bytes = bytes_of(counts, link.server.page_bytes)
-        answer = link.acquire(flight.grant_id, counts, wish.minimum_bytes, wait)
+        answer = link.acquire(
+            flight.grant_id, counts, wish.minimum_bytes, wait, wish.promise_id
+        )
         least = wish.minimum_bytes or asked_bytes
         answer.add_done_callback(lambda done: self._decided(flight, done, asked_bytes, least))
         flight.outcome.add_done_callback(lambda done: self._settled(flight, done))

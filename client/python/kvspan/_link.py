@@ -55,10 +55,26 @@ def await_result(future: Future[T], timeout: float, what: str) -> T:
 
 
 @dataclass(frozen=True)
+class PromiseWish:
+    promise_id: int
+    cache_id: int
+    tokens: int
+    overread_tokens: int
+    #: What the slot has already.
+    mapped_bytes: int
+    #: How long the daemon may let it wait, and after how long unused it lapses, in seconds.
+    wait: float
+    lapse: float
+
+
+@dataclass(frozen=True)
 class LinkEvents:
     """Called on the stream's reading thread."""
 
-    reclaim: Callable[["Link", int, int, int], None]
+    #: Id, wanted bytes, deadline in ms, whether only what is idle is asked for.
+    reclaim: Callable[["Link", int, int, int, bool], None]
+    #: Id, what is left, why.
+    promise_cut: Callable[[int, int, str], None]
     draining: Callable[[int], None]
     #: Once. Every request in flight has been refused by then.
     ended: Callable[["Link", KvspanError], None]
@@ -111,7 +127,7 @@ class Link:
         return len(self._pending)
 
     def acquire(
-        self, grant_id: int, counts: Sequence[int], minimum_bytes: int, wait: float
+        self, grant_id: int, counts: Sequence[int], minimum_bytes: int, wait: float, promise_id: int
     ) -> Future[memory.ExchangeResponse]:
         """The daemon's decision; the extents themselves arrive on the extent channel."""
         request = memory.AcquireRequest(
@@ -119,8 +135,26 @@ class Link:
             order_counts=counts,
             minimum_bytes=minimum_bytes,
             wait_ms=min(WAIT_MS_MAX, int(wait * 1000)),
+            promise_id=promise_id,
         )
         return self._ask(memory.ExchangeRequest(acquire=request))
+
+    def reserve(self, wish: PromiseWish) -> Future[memory.ExchangeResponse]:
+        request = memory.ReserveRequest(
+            promise_id=wish.promise_id,
+            cache_id=wish.cache_id,
+            tokens_count=wish.tokens,
+            overread_tokens_count=wish.overread_tokens,
+            mapped_bytes=wish.mapped_bytes,
+            wait_ms=min(WAIT_MS_MAX, int(wish.wait * 1000)),
+            lapse_ms=max(1, int(wish.lapse * 1000)),
+        )
+        return self._ask(memory.ExchangeRequest(reserve=request))
+
+    def update_promise(self, promise_id: int, left_bytes: int) -> Future[memory.ExchangeResponse]:
+        """No more than this is needed of it; 0: nothing, which ends it. Renews it."""
+        update = memory.UpdatePromiseRequest(promise_id=promise_id, left_bytes=left_bytes)
+        return self._ask(memory.ExchangeRequest(promise=update))
 
     def give_back(self, extent_ids: Sequence[int]) -> Future[memory.ExchangeResponse]:
         """Extents that were unmapped and released here. All or nothing."""
@@ -179,7 +213,12 @@ class Link:
             settle(self._ready, None)
         elif kind == "reclaim":
             asked = message.reclaim
-            self._events.reclaim(self, asked.reclaim_id, asked.wanted_bytes, asked.deadline_ms)
+            self._events.reclaim(
+                *(self, asked.reclaim_id, asked.wanted_bytes, asked.deadline_ms, asked.idle_only)
+            )
+        elif kind == "promise_cut":
+            cut = message.promise_cut
+            self._events.promise_cut(cut.promise_id, cut.left_bytes, cut.reason)
         elif kind == "draining":
             self._events.draining(message.draining.deadline_ms)
         else:

@@ -116,6 +116,12 @@ class NativeSession:
         _abi.call("session_give_back", self._handle, size_bytes, ctypes.byref(released))
         return released.value
 
+    def keep(self, size_bytes: int) -> None:
+        _abi.call("session_keep", self._handle, size_bytes)
+
+    def unkeep(self, size_bytes: int) -> None:
+        _abi.call("session_unkeep", self._handle, size_bytes)
+
     def return_extents(self, ids: Sequence[int]) -> None:
         array = np.asarray(ids, np.uint64)
         _abi.call("session_return_extents", self._handle, array.ctypes.data, array.size)
@@ -202,8 +208,13 @@ class NativeCache:
     def allocate_warm(self, tokens: int, into: _abi.Allocation) -> None:
         _abi.call("cache_allocate_warm", self._handle, tokens, into)
 
-    def allocate(self, tokens: int, patience_ms: int, into: _abi.Allocation) -> None:
-        _abi.call("cache_allocate", self._handle, tokens, patience_ms, into)
+    def allocate(
+        self, tokens: int, patience_ms: int, into: _abi.Allocation, promised: bool = False
+    ) -> None:
+        _abi.call("cache_allocate", self._handle, tokens, patience_ms, promised, into)
+
+    def promise(self, slot: int, promised: bool) -> None:
+        _abi.call("cache_promise", self._handle, slot, promised)
 
     def hurry(self) -> None:
         _abi.call("cache_hurry", self._handle)

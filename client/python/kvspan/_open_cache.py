@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from . import _validate as validate
 from ._native import NativeCache, NativeSession, Plan
+from ._span_need import SpanNeed
 from ._step import device_matches
 from .cache import Cache
 from .errors import KvspanError, bad_field
@@ -65,7 +66,10 @@ def _open(
         if native.base != plan.base_address:
             service.place_cache(cache_id, native.base, session.timeout)
         placed = Plan(native.base, *(getattr(plan, field) for field in _PLAN_SIZES))
-        return Cache(session, native, cache_id, name, geometry, placed)
+        growth, lookahead_tokens, overread_tokens = options
+        page = session.server.page_bytes
+        need = SpanNeed(placed, page, overread_tokens, growth == "linear")
+        return Cache(session, native, cache_id, name, geometry, placed, need, lookahead_tokens)
     except BaseException:
         # Nobody will ever have it, so it must not be made again with the session either.
         if native is not None:

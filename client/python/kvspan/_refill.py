@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Mapping
 from concurrent.futures import FIRST_COMPLETED
 from concurrent.futures import wait as wait_for
 from typing import TYPE_CHECKING, Any, Final
@@ -14,6 +15,8 @@ from ._native import NativeCache
 from .errors import KvspanError, error
 
 if TYPE_CHECKING:
+    from ._requests import Requests
+    from ._reservation import Reservation
     from .session import Session
 
 #: A daemon that is asked not to wait still needs a moment to answer, in seconds.
@@ -32,19 +35,27 @@ class Refills:
         self._lock = threading.Lock()
         self._of_steps: Flight | None = None
 
-    def allocate(self, tokens: int, until: float, report: _abi.Allocation) -> None:
+    def allocate(
+        self,
+        tokens: int,
+        until: float,
+        report: _abi.Allocation,
+        promise: Reservation | None = None,
+    ) -> None:
         """Tries until there is a slot, with one grant after the other in flight. ``report`` is of a
         first try; if it says what is missing that is asked for at once. While a grant is on its way
-        the attempt waits in the native core, on the thread that its arrival wakes."""
+        the attempt waits in the native core, on the thread that its arrival wakes. What a promise covers
+        is drawn on it."""
         need = tuple(report.need)
         known = any(need)
         flight: Flight | None = None
+        drawn: Flight | None = None
         asked_at = 0.0
         try:
             while True:
                 if not known:
                     patience = 0 if flight is None else int(_LOOK_AGAIN * 1000)
-                    self._native.allocate(tokens, patience, report)
+                    self._native.allocate(tokens, patience, report, promise is not None)
                     if report.slot >= 0:
                         return
                     need = tuple(report.need)
@@ -52,21 +63,37 @@ class Refills:
                 now = time.monotonic()
                 if flight is None:
                     asked_at = now
-                    flight = self._ask(need, max(0.0, until - now))
+                    drawn = None if promise is None else self._draw(promise, need)
+                    flight = drawn or self._ask(need, max(0.0, until - now))
                 elif flight.arrival.done() or flight.outcome.done():
-                    _check(flight, asked_at, until)
+                    if flight is not drawn:
+                        _check(flight, asked_at, until)
+                    elif _failed(flight):
+                        # It ended, or has less: the request goes on as any other.
+                        promise = None
                     flight = None
-                elif now > until + _GRANT_ANSWER:
+                elif now > max(until, asked_at) + _GRANT_ANSWER:
                     raise error("DEADLINE_EXCEEDED", "allocate: the daemon did not answer in time")
         finally:
             if flight is not None:
                 flight.withdraw()
 
-    def for_step(self, need: tuple[int, ...], until: float) -> bool:
-        """Waits a moment for memory. False: refused, or time is up: the next try is the last."""
+    def for_step(
+        self, cache: Requests, wanted: Mapping[int, int], need: tuple[int, ...], until: float
+    ) -> bool:
+        """Waits a moment for memory: what is promised to these slots, else what others have. False:
+        refused, or time is up: the next try is the last."""
         left = until - time.monotonic()
         if left <= 0:
             return False
+        drawn = self._session.reservations.draw(cache, wanted)
+        if drawn:
+            wait_for([flight.outcome for flight in drawn], left)
+            if any(flight.outcome.done() and not _failed(flight) for flight in drawn):
+                return True
+            left = until - time.monotonic()
+            if left <= 0:
+                return False
         with self._lock:
             shared = self._of_steps
         try:
@@ -83,6 +110,12 @@ class Refills:
         refused = flight.outcome.done() and flight.outcome.exception() is not None
         # Somebody else's patience has ended, not this caller's.
         return shared is not None or not refused
+
+    def _draw(self, promise: Reservation, need: tuple[int, ...]) -> Flight | None:
+        flight = self._session.reservations.draw_prompt(promise, _at_least_one(need))
+        if flight is not None:
+            flight.outcome.add_done_callback(lambda done: self._hurry(done.exception()))
+        return flight
 
     def _begin(self, need: tuple[int, ...], wait: float) -> Flight:
         # A page is worth having: slots grow by single pages when memory is tight.
@@ -107,6 +140,10 @@ class Refills:
         except KvspanError:
             # Closed meanwhile: nobody waits.
             pass
+
+
+def _failed(flight: Flight) -> bool:
+    return flight.outcome.done() and flight.outcome.exception() is not None
 
 
 def _check(flight: Flight, asked_at: float, until: float) -> None:

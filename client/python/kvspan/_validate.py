@@ -49,6 +49,15 @@ def seconds(field: str, value: object, fallback: float) -> float:
     return float(value)
 
 
+def between(field: str, value: object, minimum: float, maximum: float) -> float:
+    allowed = f"seconds of {minimum:g} .. {maximum:g}"
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise bad_field(field, value, allowed)
+    if not minimum <= value <= maximum:
+        raise bad_field(field, value, allowed)
+    return float(value)
+
+
 def name(field: str, value: object, minimum: int = 0) -> str:
     allowed = f"printable ASCII of {minimum} .. {NAME_BYTES_MAX} bytes"
     if not isinstance(value, str) or not minimum <= len(value) <= NAME_BYTES_MAX:

@@ -6,10 +6,13 @@ import logging
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from ._validate import one_of
 from .errors import KvspanError, bad_field
+
+if TYPE_CHECKING:
+    from ._reservation import Reservation, ReservationEnd
 
 log: Final = logging.getLogger("kvspan")
 
@@ -41,6 +44,19 @@ class Reclaim:
     returned_bytes: int
     shortfall_bytes: int
     deadline_ms: int
+    #: Only what was idle was asked for: this session is within its share, and nobody need preempt.
+    idle_only: bool = False
+
+
+@dataclass(frozen=True)
+class PromiseCut:
+    """Less is promised than before: the request may have to compete for what it lacks. ``slot`` None:
+    no request had it yet; ``left_bytes`` 0: the reservation has ended."""
+
+    reservation: Reservation
+    slot: int | None
+    left_bytes: int
+    reason: ReservationEnd
 
 
 @dataclass(frozen=True)
@@ -54,6 +70,7 @@ _EVENTS: Final = {
     "disconnected": Disconnected,
     "reconnected": Reconnected,
     "reclaim": Reclaim,
+    "promise_cut": PromiseCut,
     "draining": Draining,
 }
 

@@ -15,10 +15,12 @@ from ._background import finish
 from ._closing import CLOSE_TIMEOUT, close_memory, give_back_all
 from ._connection import Connection, ConnectionHooks
 from ._establish import Daemon, Meeting, adopt_held, replant
-from .events import Listeners, Reclaim, log
+from .events import Listeners, log
 from ._grants import Flight, Grants, Wish
 from ._link import Link
 from ._native import Counts, EventHandlers, NativeSession
+from ._reclaiming import Asked, OnReclaim, Reclaiming, ReclaimOwner
+from ._reservations import ReservationOwner, Reservations
 from ._returns import Returns
 from ._service import ServerInfo
 from ._wishes import MapperWishes
@@ -51,6 +53,7 @@ class Session:
         grant_wait: float,
         reconnect: bool,
         ordinal: int,
+        on_reclaim: OnReclaim | None = None,
     ) -> None:
         server = daemon.server
         #: Of the daemon's device in this process.
@@ -68,11 +71,32 @@ class Session:
         self._closing = False
         self._closed = threading.Event()
         hooks = ConnectionHooks(
-            *(self._reclaim, self._installed, self._lost, self._restore, self._hear)
+            reclaim=lambda link, *asked: self._reclaiming.begin(link, Asked(*asked)),
+            promise_cut=lambda *cut: self.reservations.cut(*cut),
+            installed=self._installed,
+            lost=self._lost,
+            restore=self._restore,
+            hear=self._hear,
         )
         self._connection = Connection(server, meeting, reconnect, memory, self._listeners, hooks)
         self._returns = Returns(lambda: self._connection.link)
-        self._wishes = MapperWishes(server.page_bytes, self._wish_in_background, self._refill_done)
+        #: Memory promised to requests.
+        self.reservations = Reservations(
+            ReservationOwner(
+                link=lambda: self._connection.link,
+                new_id=self._grants.new_id,
+                begin=self._grants.begin,
+                keep=memory.keep,
+                unkeep=memory.unkeep,
+                listeners=self._listeners,
+            )
+        )
+        self._wishes = MapperWishes(
+            *(server.page_bytes, self.reservations),
+            *(self._wish_in_background, self._refill_done),
+        )
+        giving = ReclaimOwner(lambda: self._closing, self._give_back, self._wishes.hold_back)
+        self._reclaiming = Reclaiming(giving, self._listeners, on_reclaim)
         self._thread = threading.Thread(target=self._pump, name="kvspan events", daemon=True)
         self._thread.start()
         try:
@@ -186,7 +210,8 @@ class Session:
 
     def on(self, event: str, listener: Callable[[Any], None]) -> Callable[[], None]:
         """Calls ``listener`` on a background thread for each "disconnected", "reconnected",
-        "reclaim" or "draining" (:mod:`kvspan.events`). Returns what takes the listener off again."""
+        "reclaim", "promise_cut" or "draining" (:mod:`kvspan.events`). Returns what takes the listener
+        off again."""
         self._check("on")
         return self._listeners.add(event, listener)
 
@@ -236,6 +261,7 @@ class Session:
     def cache_closed(self, cache: Cache) -> None:
         """Tells the daemon, if it is there; else it is told once there is a session again: until
         then its addresses are taken."""
+        self.reservations.closed(cache)
         link = self._connection.link
         if link is None:
             return
@@ -304,6 +330,7 @@ class Session:
             caches = list(self._caches)
         for cache in caches:
             replant(cache, link, self.timeout)
+        self.reservations.restore(link)
         return adopted_bytes
 
     def _give_back(self, size_bytes: int) -> int:
@@ -311,30 +338,6 @@ class Session:
         self._hear()
         self._returns.acknowledged()
         return released
-
-    def _reclaim(self, link: Link, reclaim_id: int, wanted_bytes: int, deadline_ms: int) -> None:
-        """On a thread of its own: giving back waits for answers that the stream's thread reads."""
-
-        def work() -> None:
-            try:
-                self._answer_reclaim(link, reclaim_id, wanted_bytes, deadline_ms)
-            except KvspanError as failure:
-                log.debug("reclaim: %s", failure)
-
-        threading.Thread(target=work, name="kvspan reclaim", daemon=True).start()
-
-    def _answer_reclaim(
-        self, link: Link, reclaim_id: int, wanted_bytes: int, deadline_ms: int
-    ) -> None:
-        if self._closing:
-            return
-        self._wishes.hold_back()
-        returned = self._give_back(wanted_bytes)
-        short = max(0, wanted_bytes - returned)
-        self._listeners.emit(Reclaim(wanted_bytes, returned, short, deadline_ms))
-        if short > 0 and not self._closing:
-            returned += self._give_back(short)
-        link.report_reclaim(reclaim_id, returned)
 
     # ── The end ─────────────────────────────────────────────────────────────────────────────────
 
@@ -357,6 +360,7 @@ class Session:
     def _close(self) -> None:
         """Everything back to the daemon while the stream can still say so; the channel goes last."""
         self._connection.stop_reconnecting()
+        self.reservations.stop()
         with self._lock:
             caches = list(self._caches)
         try:

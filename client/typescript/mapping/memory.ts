@@ -3,6 +3,7 @@
  * client that knows the addon.
  */
 import {
+  type CacheOptions,
   type ChannelWelcome,
   loadNative,
   type NativeCache,
@@ -12,6 +13,7 @@ import {
 } from '../../../native/index.js';
 
 export type {
+  CacheOptions as NativeCacheOptions,
   ChannelWelcome,
   NativeCache,
   NativeSession as Memory,

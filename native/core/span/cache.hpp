@@ -41,12 +41,13 @@ class SpanCache final : public Cache {
   AllocateReport allocate(std::uint32_t tokens) override;
   AllocateReport allocateUnannounced(std::uint32_t tokens) override;
   AllocateReport allocateAwaiting(std::uint32_t tokens, std::chrono::milliseconds patience,
-                                  std::uint64_t hurries) override;
+                                  std::uint64_t hurries, bool promised) override;
   void hurry() override { core_->store().interrupt(); }
   std::uint64_t hurries() const override { return core_->store().interrupts(); }
   void announce(std::uint32_t slot) override;
   AllocateReport allocateWarm(std::uint32_t tokens) override;
   const StepReport& step(const std::int32_t* lengths, std::size_t count) override;
+  void promise(std::uint32_t slot, bool promised) override;
   void free(std::uint32_t slot, bool hasStream, Stream stream) override;
   std::uint32_t length(std::uint32_t slot) const override;
   std::uint32_t mappedTokens(std::uint32_t slot) const override;
@@ -89,7 +90,11 @@ class SpanCache final : public Cache {
   std::int64_t pick(std::uint32_t tokens) const;
   std::int64_t pickWarm(std::uint32_t tokens) const;
   OrderCounts surelyMissing(std::uint32_t tokens);
-  AllocateReport allocateIn(std::uint32_t slot, std::uint32_t tokens);
+  AllocateReport allocateOnce(std::uint32_t tokens, bool promised);
+  AllocateReport allocateIn(std::uint32_t slot, std::uint32_t tokens, bool promised);
+  Taker takerOf(std::uint32_t slot) const {
+    return table_[slot].promised ? Taker::Promised : Taker::Any;
+  }
   void begin(std::uint32_t slot, std::uint32_t tokens);
   struct Rows;
   Address locate(const Rows& rows) const;

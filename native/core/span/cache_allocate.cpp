@@ -41,6 +41,10 @@ AllocateReport SpanCache::allocate(std::uint32_t tokens) {
 }
 
 AllocateReport SpanCache::allocateUnannounced(std::uint32_t tokens) {
+  return allocateOnce(tokens, false);
+}
+
+AllocateReport SpanCache::allocateOnce(std::uint32_t tokens, bool promised) {
   checkOpen();
   checkTokens(tokens);
   for (;;) {
@@ -54,27 +58,28 @@ AllocateReport SpanCache::allocateUnannounced(std::uint32_t tokens) {
     checkOpen();
     const SlotState now = table_.state(slot);
     // Another thread may have come first.
-    if (now == SlotState::Idle || now == SlotState::Never) return allocateIn(slot, tokens);
+    if (now == SlotState::Idle || now == SlotState::Never) return allocateIn(slot, tokens, promised);
   }
 }
 
 AllocateReport SpanCache::allocateAwaiting(std::uint32_t tokens,
                                            std::chrono::milliseconds patience,
-                                           std::uint64_t hurries) {
+                                           std::uint64_t hurries, bool promised) {
   ExtentStore& store = core_->store();
   const auto until = std::chrono::steady_clock::now() + patience;
   for (bool last = patience.count() == 0;;) {
     // Read before the look: what arrives during it is seen by the next.
     const std::uint64_t seen = store.addedCount();
-    const AllocateReport report = allocateUnannounced(tokens);
+    const AllocateReport report = allocateOnce(tokens, promised);
     if (report.slot >= 0 || last) return report;
     last = !store.awaitAdded(seen, hurries, until);
   }
 }
 
 // Under the slot's mutex.
-AllocateReport SpanCache::allocateIn(std::uint32_t slot, std::uint32_t tokens) {
+AllocateReport SpanCache::allocateIn(std::uint32_t slot, std::uint32_t tokens, bool promised) {
   const SlotState before = table_.state(slot);
+  table_[slot].promised = promised;
   AllocateReport report;
   report.warm = table_.usable(slot) >= tokens;
   if (!report.warm) {
@@ -83,14 +88,17 @@ AllocateReport SpanCache::allocateIn(std::uint32_t slot, std::uint32_t tokens) {
     try {
       grown = grow(slot, tokens, 0, Reclaim::Yes);
     } catch (...) {
+      table_[slot].promised = false;
       table_.publish(slot, before);
       core_->mapper().wake();
       throw;
     }
     core_->mapper().wake();
     if (!grown) {
+      report.need = missingFor(needs(slot, tokens, 0, true),
+                               core_->store().magazineFor(takerOf(slot)));
+      table_[slot].promised = false;
       table_.publish(slot, before);
-      report.need = missingFor(needs(slot, tokens, 0, true), core_->store().magazine());
       return report;
     }
   }
@@ -148,7 +156,17 @@ OrderCounts SpanCache::surelyMissing(std::uint32_t tokens) {
   const auto slot = static_cast<std::uint32_t>(picked);
   const std::unique_lock lock(table_[slot].mutex, std::try_to_lock);
   if (!lock || closed()) return {};
-  return missingFor(needs(slot, tokens, 0, true), core_->store().magazine());
+  return missingFor(needs(slot, tokens, 0, true), core_->store().magazineFor(Taker::Any));
+}
+
+void SpanCache::promise(std::uint32_t slot, bool promised) {
+  checkOpen();
+  table_.checkIndex(slot);
+  const std::lock_guard lock(table_[slot].mutex);
+  if (table_.state(slot) != SlotState::Live) {
+    table_.throwNotLive(slot, "promise of slot " + std::to_string(slot));
+  }
+  table_[slot].promised = promised;
 }
 
 void SpanCache::free(std::uint32_t slot, bool hasStream, Stream stream) {
@@ -168,6 +186,7 @@ void SpanCache::free(std::uint32_t slot, bool hasStream, Stream stream) {
     checkOpen();
     if (!inUse()) table_.throwNotLive(slot, what);
     if (fence) cold.fences.add(std::move(fence));
+    cold.promised = false;
     table_.end(slot);
     table_.setFreedAt(slot, core_->nextFreeing());
     table_.publish(slot, SlotState::Idle);

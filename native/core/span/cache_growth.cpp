@@ -24,7 +24,7 @@ bool SpanCache::grow(std::uint32_t slot, std::uint32_t tokens, Pages othersGap, 
   std::vector<std::vector<Extent>> taken;
   for (;;) {
     const Pages missing =
-        core_->store().takeFor(needs(slot, tokens, othersGap, core_->tight()), taken);
+        core_->store().takeFor(needs(slot, tokens, othersGap, core_->tight()), taken, takerOf(slot));
     if (missing == 0) break;
     if (reclaim == Reclaim::No) return false;
     std::vector<Extent> freed;
@@ -164,6 +164,8 @@ Pages SpanCache::trimAhead(std::uint32_t slot, Pages want, std::vector<Extent>& 
   Slot& cold = table_[slot];
   const std::unique_lock lock(cold.mutex, std::try_to_lock);
   if (!lock || closed() || table_.state(slot) != SlotState::Live) return 0;
+  // What it has was counted off the promise: given back it would have to be promised again.
+  if (cold.promised) return 0;
   // Work of an earlier request may reach further than this one has ever been.
   if (!fencesReached(cold)) return 0;
   const std::uint64_t keep = shape_.neededBytes(table_.peak(slot));

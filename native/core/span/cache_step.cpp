@@ -131,12 +131,14 @@ Pages SpanCache::gapOf(std::uint32_t slot, std::uint32_t length) const {
 
 void SpanCache::reportNeed(const std::int32_t* lengths) {
   std::vector<LaneNeed> lanes;
+  Taker taker = Taker::Promised;
   for (const std::uint32_t slot : report_.shortSlots) {
     const std::lock_guard lock(table_[slot].mutex);
+    if (takerOf(slot) == Taker::Any) taker = Taker::Any;
     const auto more = needs(slot, static_cast<std::uint32_t>(lengths[slot]), 0, true);
     lanes.insert(lanes.end(), more.begin(), more.end());
   }
-  report_.need = missingFor(lanes, core_->store().magazine());
+  report_.need = missingFor(lanes, core_->store().magazineFor(taker));
 }
 
 }  // namespace kvspan

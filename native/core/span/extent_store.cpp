@@ -1,5 +1,6 @@
 #include "span/extent_store.hpp"
 
+#include <algorithm>
 #include <exception>
 #include <optional>
 #include <string>
@@ -12,6 +13,17 @@ namespace {
 
 std::string named(std::size_t index, const char* member) {
   return "extents[" + std::to_string(index) + "]" + member;
+}
+
+// Without the smallest extents that make up `pages`, or a little more.
+OrderCounts without(OrderCounts counts, Pages pages) {
+  for (int order = 0; order <= kOrderMax && pages > 0; ++order) {
+    const Pages each = pagesOfOrder(order);
+    const auto most = static_cast<std::uint32_t>(std::min<Pages>((pages + each - 1) / each, counts[order]));
+    counts[order] -= most;
+    pages -= std::min(pages, most * each);
+  }
+  return counts;
 }
 
 }  // namespace
@@ -73,7 +85,18 @@ std::uint64_t ExtentStore::interrupts() const {
   return interrupts_;
 }
 
-Pages ExtentStore::takeFor(std::vector<LaneNeed> lanes, std::vector<std::vector<Extent>>& taken) {
+void ExtentStore::keep(std::uint64_t bytes) {
+  const std::lock_guard lock(mutex_);
+  kept_ = std::min(kWaterBytesMax, kept_ + std::min(kWaterBytesMax, bytes));
+}
+
+void ExtentStore::unkeep(std::uint64_t bytes) {
+  const std::lock_guard lock(mutex_);
+  kept_ -= std::min(kept_, bytes);
+}
+
+Pages ExtentStore::takeFor(std::vector<LaneNeed> lanes, std::vector<std::vector<Extent>>& taken,
+                           Taker taker) {
   Pages gap = 0;
   for (const LaneNeed& lane : lanes) gap += lane.gap();
   std::vector<std::vector<std::uint8_t>> orders(lanes.size());
@@ -81,13 +104,18 @@ Pages ExtentStore::takeFor(std::vector<LaneNeed> lanes, std::vector<std::vector<
 
   const std::lock_guard lock(mutex_);
   OrderCounts stock = magazine_.counts();
+  const Pages before = pagesOf(stock);
+  const Pages kept = taker == Taker::Any ? kept_ / pageBytes_ : 0;
   Pages missing = 0;
   for (std::size_t i = 0; i < lanes.size(); ++i) {
     gap -= lanes[i].gap();
-    lanes[i].othersGap += gap;
+    lanes[i].othersGap += gap + kept;
     missing += fillLane(lanes[i], stock, orders[i]);
   }
   if (missing > 0) return missing;
+  const Pages after = pagesOf(stock);
+  if (after < kept && after < before) return std::min(kept - after, before - after);
+  if (taker == Taker::Promised) kept_ -= std::min(kept_, (before - after) * pageBytes_);
   for (std::size_t i = 0; i < lanes.size(); ++i) {
     taken[i].clear();
     taken[i].reserve(orders[i].size());
@@ -111,9 +139,14 @@ std::vector<Extent> ExtentStore::takeBytes(std::uint64_t bytes) {
   return magazine_.takeBytes(bytes);
 }
 
+std::vector<Extent> ExtentStore::takeSpare(std::uint64_t bytes) {
+  const std::lock_guard lock(mutex_);
+  return magazine_.takeBytes(bytes, magazine_.bytes() - std::min(magazine_.bytes(), kept_));
+}
+
 std::vector<Extent> ExtentStore::takeAbove(std::uint64_t high, std::uint64_t low) {
   const std::lock_guard lock(mutex_);
-  return magazine_.takeAbove(high, low);
+  return magazine_.takeAbove(std::max(high, kept_), std::max(low, kept_));
 }
 
 std::vector<Extent> ExtentStore::takeIds(
@@ -227,6 +260,12 @@ std::vector<Extent> ExtentStore::held() const {
   all.reserve(held_.size());
   for (const auto& [id, extent] : held_) all.push_back(extent);
   return all;
+}
+
+OrderCounts ExtentStore::magazineFor(Taker taker) const {
+  const std::lock_guard lock(mutex_);
+  if (taker == Taker::Promised) return magazine_.counts();
+  return without(magazine_.counts(), kept_ / pageBytes_);
 }
 
 OrderCounts ExtentStore::magazine() const {

@@ -27,6 +27,9 @@ inline constexpr std::size_t kReturnedIdsMax = 65536;
 
 enum class Releases { UnlessPaused, Always };
 
+// For whom memory of the magazine is taken: a slot that memory is promised to, or any other.
+enum class Taker { Any, Promised };
+
 class ExtentStore {
  public:
   using Returned = std::function<void(const std::vector<std::uint64_t>& ids)>;
@@ -46,16 +49,24 @@ class ExtentStore {
   bool add(const std::vector<Extent>& extents);
 
   // The extents for all lanes, in address order, or none: then the pages still missing.
-  // The lanes' `othersGap` need not count each other.
-  Pages takeFor(std::vector<LaneNeed> lanes, std::vector<std::vector<Extent>>& taken);
+  // The lanes' `othersGap` need not count each other. What is kept is for `Taker::Promised` alone, who
+  // uses it up.
+  Pages takeFor(std::vector<LaneNeed> lanes, std::vector<std::vector<Extent>>& taken, Taker taker);
   void put(const Extent& extent);
   void put(const std::vector<Extent>& extents);
   std::vector<Extent> takeBytes(std::uint64_t bytes);
+  // Of what is not kept.
+  std::vector<Extent> takeSpare(std::uint64_t bytes);
   std::vector<Extent> takeAbove(std::uint64_t high, std::uint64_t low);
   // These extents from the magazine, or none of them. Throws ExtentReturned, ExtentUnknown, or
   // ExtentMapped: the last through `whereMapped`, which knows the cache and the slot.
   std::vector<Extent> takeIds(const std::vector<std::uint64_t>& ids,
                               const std::function<std::string(std::uint64_t)>& whereMapped);
+
+  // So much more of the magazine, what is on its way included, is for slots that memory is promised
+  // to; or less, which is never below nothing.
+  void keep(std::uint64_t bytes);
+  void unkeep(std::uint64_t bytes);
 
   // Gives the handles up and reports them. What the driver would not release goes back to the
   // magazine, and its error is thrown after the rest was reported. Returns the bytes released:
@@ -71,6 +82,8 @@ class ExtentStore {
 
   std::vector<Extent> held() const;
   OrderCounts magazine() const;
+  // What of it such a taker may have.
+  OrderCounts magazineFor(Taker taker) const;
   std::uint64_t magazineBytes() const;
   // Extents ever added.
   std::uint64_t addedCount() const;
@@ -91,6 +104,7 @@ class ExtentStore {
   Magazine magazine_;
   std::unordered_map<std::uint64_t, Extent> held_;
   std::uint64_t heldBytes_ = 0;
+  std::uint64_t kept_ = 0;  // bytes; may be more than there is: the rest is on its way
   std::uint64_t added_ = 0;
   std::uint64_t interrupts_ = 0;
   std::unordered_set<std::uint64_t> returnedIds_;

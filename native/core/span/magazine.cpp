@@ -28,14 +28,18 @@ Extent Magazine::take(int order) {
   return extent;
 }
 
-std::vector<Extent> Magazine::takeBytes(std::uint64_t bytes) {
+std::vector<Extent> Magazine::takeBytes(std::uint64_t bytes, std::uint64_t room) {
   std::vector<Extent> taken;
   taken.reserve(extents());
   std::uint64_t missing = bytes;
-  while (missing > 0 && bytes_ > 0) {
-    const Pages pages = pagesFor(missing, pageBytes_);
-    const int order = availableOrder(counts_, orderNotAbove(pages), kExtentPagesMax);
+  std::uint64_t left = std::min(room, bytes_);
+  while (missing > 0 && left >= pageBytes_) {
+    const Pages most = left / pageBytes_;
+    const Pages pages = std::min(pagesFor(missing, pageBytes_), most);
+    const int order = availableOrder(counts_, orderNotAbove(pages), most);
+    if (order < 0) break;
     const Extent extent = take(order);
+    left -= extent.bytes;
     missing -= std::min(missing, extent.bytes);
     taken.push_back(extent);
   }

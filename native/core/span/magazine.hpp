@@ -23,7 +23,9 @@ class Magazine {
   Extent take(int order);
   // Extents of at least `bytes` together if there are as many, as little above it as the sizes
   // allow: for giving back.
-  std::vector<Extent> takeBytes(std::uint64_t bytes);
+  std::vector<Extent> takeBytes(std::uint64_t bytes) { return takeBytes(bytes, bytes_); }
+  // The same, but never so much that less than `bytes() - room` is left.
+  std::vector<Extent> takeBytes(std::uint64_t bytes, std::uint64_t room);
   // Extents to bring the magazine down to `high` bytes or less, but never below `low`.
   std::vector<Extent> takeAbove(std::uint64_t high, std::uint64_t low);
   std::vector<Extent> takeAll() { return takeBytes(bytes_); }

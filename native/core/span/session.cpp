@@ -47,6 +47,11 @@ class SpanSession final : public Session {
   }
 
   std::uint64_t giveBack(std::uint64_t bytes) override;
+  void keep(std::uint64_t bytes) override { core_->store().keep(bytes); }
+  void unkeep(std::uint64_t bytes) override {
+    core_->store().unkeep(bytes);
+    core_->mapper().wake();
+  }
   void returnExtents(const std::vector<std::uint64_t>& ids) override;
 
   void pauseReleases() override { core_->store().pause(); }
@@ -83,7 +88,7 @@ std::uint64_t SpanSession::giveBack(std::uint64_t bytes) {
   if (bytes == 0 || store.paused()) return 0;
   // First, so that the mapper does not at once ask for what goes now.
   core_->mapper().gaveBack();
-  std::vector<Extent> taken = store.takeBytes(bytes);
+  std::vector<Extent> taken = store.takeSpare(bytes);
   std::uint64_t sum = 0;
   for (const Extent& extent : taken) sum += extent.bytes;
   const auto missing = [&] {

@@ -137,8 +137,10 @@ class Cache {
   // The same; if memory is short it waits until extents have arrived (addExtents) and looks again,
   // so that memory on its way is mapped by the thread that its arrival wakes. It waits for at most
   // `patience`, and not at all once `hurry` has been called since `hurries` was read.
+  // `promised`: memory is promised to the request; it may take what is kept (Session::keep), and is
+  // as if `promise` had been called.
   virtual AllocateReport allocateAwaiting(std::uint32_t tokens, std::chrono::milliseconds patience,
-                                          std::uint64_t hurries) = 0;
+                                          std::uint64_t hurries, bool promised = false) = 0;
   // Ends the waits of the whole session: they look once more and report.
   virtual void hurry() = 0;
   virtual std::uint64_t hurries() const = 0;
@@ -157,6 +159,11 @@ class Cache {
   // If the driver fails for a slot, that slot keeps its former length, the others are served, and
   // the driver's error is thrown; the same step may be tried again.
   virtual const StepReport& step(const std::int32_t* lengths, std::size_t count) = 0;
+
+  // Memory to grow is promised to this live slot's request, or is not any more; `free` ends it too.
+  // Such a slot may take what is kept, and what it has mapped ahead is not given back: the promise
+  // does not count it any more.
+  virtual void promise(std::uint32_t slot, bool promised) = 0;
 
   // The request of this slot has ended. Its span stays mapped, idle; it is unmapped not before
   // the work submitted to `stream` so far has completed. `hasStream` false: no work is pending.
@@ -203,6 +210,11 @@ class Session {
   // `Events::returned` before this returns. Blocking. Returns the bytes released; 0 while releases
   // are paused.
   virtual std::uint64_t giveBack(std::uint64_t bytes) = 0;
+
+  // So much more of the magazine, what is still on its way included, is kept for slots that memory is
+  // promised to, who use it up by growing; or less. Others do not take it, and it is not given back.
+  virtual void keep(std::uint64_t bytes) = 0;
+  virtual void unkeep(std::uint64_t bytes) = 0;
 
   // Releases these magazine extents. All or nothing: throws ExtentUnknown, ExtentReturned or
   // ExtentMapped (naming the extent, and the cache and slot that map it); DaemonUnavailable while

@@ -31,6 +31,7 @@ struct Slot {
   std::vector<LaneSpan> lanes;
   FenceList fences;
   std::uint32_t promptTokens = 0;  // of a Ready slot
+  bool promised = false;           // memory to grow is promised to its request
 
   std::uint64_t bytes() const;      // of all lanes
   std::uint64_t leastBytes() const; // of the lane that has least

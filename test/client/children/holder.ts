@@ -12,6 +12,8 @@ interface Order {
   readonly tokens: number;
   /** How many of the slots are freed again: idle, still mapped. */
   readonly idle: number;
+  /** How long each of them may wait for its memory. */
+  readonly waitMs?: number;
 }
 
 const order = JSON.parse(process.argv[2] ?? '{}') as Order;
@@ -19,13 +21,20 @@ const session = await connectTo(order.directory, { name: order.name ?? 'holder' 
 const cache = await session.createCache(SMALL);
 const slots: number[] = [];
 for (let count = 0; count < order.slots; count++) {
-  const slot = await cache.allocate(order.tokens);
+  const { waitMs } = order;
+  const slot = await cache.allocate(order.tokens, waitMs === undefined ? {} : { waitMs });
   cache.writeTokens(slot, 0, rows(0, order.tokens, slot));
   slots.push(slot);
 }
 for (const slot of slots.splice(0, order.idle)) cache.free(slot);
-session.on('reclaim', ({ wantedBytes, returnedBytes }) => {
-  process.send?.({ kind: 'reclaim', wanted: Number(wantedBytes), returned: Number(returnedBytes) });
+session.on('reclaim', ({ wantedBytes, returnedBytes, shortfallBytes, idleOnly }) => {
+  process.send?.({
+    kind: 'reclaim',
+    wanted: Number(wantedBytes),
+    returned: Number(returnedBytes),
+    shortfall: Number(shortfallBytes),
+    idleOnly,
+  });
 });
 process.send?.({ kind: 'ready', held: Number(session.stats().heldBytes) });
 

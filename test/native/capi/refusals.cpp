@@ -111,7 +111,7 @@ KV_TEST("capi: a step that does not fit the live slots changes nothing") {
   Served served(8);
   const kvspan_cache cache = openCache(served.session);
   kvspan_allocation made{};
-  KV_OK(kvspan_cache_allocate(cache, 5, 0, &made, &lastError));
+  KV_OK(kvspan_cache_allocate(cache, 5, 0, 0, &made, &lastError));
   kvspan_step_report report{};
   const auto step = [&](std::vector<std::int32_t> lengths) {
     return kvspan_cache_step(cache, lengths.data(), lengths.size(), &report, nullptr, nullptr,

@@ -13,7 +13,7 @@ void allocateStepFree() {
   kvspan_allocation made{};
   KV_OK(kvspan_cache_allocate_warm(cache, 200, &made, &lastError));
   KV_CHECK_EQ(made.slot, -1);
-  KV_OK(kvspan_cache_allocate(cache, 200, 0, &made, &lastError));
+  KV_OK(kvspan_cache_allocate(cache, 200, 0, 0, &made, &lastError));
   KV_CHECK_EQ(made.slot, 0);
   KV_CHECK_EQ(made.mapped_bytes, 2 * kPage);
 
@@ -55,12 +55,34 @@ KV_TEST("capi: sessions leave no descriptor behind") {
   KV_CHECK_EQ(openFds(), before);
 }
 
+KV_TEST("capi: what is kept is a promised slot's, and is not given back") {
+  Served served(4);
+  const kvspan_cache cache = openCache(served.session);
+  KV_OK(kvspan_session_keep(served.session, 3 * kPage, &lastError));
+  kvspan_allocation made{};
+  KV_OK(kvspan_cache_allocate(cache, 200, 0, 0, &made, &lastError));
+  KV_CHECK_EQ(made.slot, -1);
+  KV_OK(kvspan_cache_allocate(cache, 200, 0, 1, &made, &lastError));
+  KV_CHECK(made.slot >= 0);
+  std::uint64_t released = 0;
+  KV_OK(kvspan_session_give_back(served.session, 8 * kPage, &released, &lastError));
+  KV_CHECK_EQ(released, kPage);
+  KV_OK(kvspan_session_unkeep(served.session, kPage, &lastError));
+  KV_OK(kvspan_session_give_back(served.session, 8 * kPage, &released, &lastError));
+  KV_CHECK_EQ(released, kPage);
+  const auto slot = static_cast<std::uint32_t>(made.slot);
+  KV_OK(kvspan_cache_promise(cache, slot, 0, &lastError));
+  KV_REFUSED("SLOT_UNKNOWN", "", kvspan_cache_promise(cache, 77, 1, &lastError));
+  KV_OK(kvspan_cache_free(cache, slot, 0, 0, &lastError));
+  KV_REFUSED("SLOT_FREED", "", kvspan_cache_promise(cache, slot, 1, &lastError));
+}
+
 KV_TEST("capi: a short step reports the slots, what they need and the lengths that stand") {
   Served served(4);
   const kvspan_cache cache = openCache(served.session);
   kvspan_allocation made{};
-  KV_OK(kvspan_cache_allocate(cache, 128, 0, &made, &lastError));
-  KV_OK(kvspan_cache_allocate(cache, 128, 0, &made, &lastError));
+  KV_OK(kvspan_cache_allocate(cache, 128, 0, 0, &made, &lastError));
+  KV_OK(kvspan_cache_allocate(cache, 128, 0, 0, &made, &lastError));
   const std::int32_t lengths[] = {1000, 130, 0, 0};
   kvspan_step_report report{};
   std::uint32_t shortSlots[4] = {};
@@ -80,7 +102,7 @@ KV_TEST("capi: an allocation waits for memory that arrives") {
   kvspan_allocation made{};
   std::thread engine([&] {
     kvspan_error error{};
-    kvspan_cache_allocate(cache, 300, kPatienceMs, &made, &error);
+    kvspan_cache_allocate(cache, 300, kPatienceMs, 0, &made, &error);
   });
   served.give(9, 3);
   engine.join();
@@ -150,7 +172,7 @@ KV_TEST("capi: closing ends a wait for events and an engine's calls") {
       kvspan_error error{};
       kvspan_allocation made{};
       kvspan_step_report report{};
-      while (kvspan_cache_allocate(cache, 100, 0, &made, &error) == KVSPAN_OK ||
+      while (kvspan_cache_allocate(cache, 100, 0, 0, &made, &error) == KVSPAN_OK ||
              std::string(error.code) == "SLOTS_EXHAUSTED") {
         const auto slot = static_cast<std::uint32_t>(std::max(made.slot, 0));
         const std::int32_t length = 300;

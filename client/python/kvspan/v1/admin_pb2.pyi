@@ -22,7 +22,7 @@ class GetPoolRequest(_message.Message):
     def __init__(self) -> None: ...
 
 class GetPoolResponse(_message.Message):
-    __slots__ = ("device", "pool_bytes", "used_bytes", "free_bytes", "extent_count", "session_count", "cache_count", "waiting_grant_count", "waiting_bytes", "granted_total_count", "refused_total_count", "uptime_ms", "version", "granted_total_bytes", "returned_total_bytes")
+    __slots__ = ("device", "pool_bytes", "used_bytes", "free_bytes", "extent_count", "session_count", "cache_count", "waiting_grant_count", "waiting_bytes", "granted_total_count", "refused_total_count", "uptime_ms", "version", "granted_total_bytes", "returned_total_bytes", "promised_bytes")
     DEVICE_FIELD_NUMBER: _ClassVar[int]
     POOL_BYTES_FIELD_NUMBER: _ClassVar[int]
     USED_BYTES_FIELD_NUMBER: _ClassVar[int]
@@ -38,6 +38,7 @@ class GetPoolResponse(_message.Message):
     VERSION_FIELD_NUMBER: _ClassVar[int]
     GRANTED_TOTAL_BYTES_FIELD_NUMBER: _ClassVar[int]
     RETURNED_TOTAL_BYTES_FIELD_NUMBER: _ClassVar[int]
+    PROMISED_BYTES_FIELD_NUMBER: _ClassVar[int]
     device: _types_pb2.DeviceInfo
     pool_bytes: int
     used_bytes: int
@@ -53,14 +54,15 @@ class GetPoolResponse(_message.Message):
     version: str
     granted_total_bytes: int
     returned_total_bytes: int
-    def __init__(self, device: _Optional[_Union[_types_pb2.DeviceInfo, _Mapping]] = ..., pool_bytes: _Optional[int] = ..., used_bytes: _Optional[int] = ..., free_bytes: _Optional[int] = ..., extent_count: _Optional[int] = ..., session_count: _Optional[int] = ..., cache_count: _Optional[int] = ..., waiting_grant_count: _Optional[int] = ..., waiting_bytes: _Optional[int] = ..., granted_total_count: _Optional[int] = ..., refused_total_count: _Optional[int] = ..., uptime_ms: _Optional[int] = ..., version: _Optional[str] = ..., granted_total_bytes: _Optional[int] = ..., returned_total_bytes: _Optional[int] = ...) -> None: ...
+    promised_bytes: int
+    def __init__(self, device: _Optional[_Union[_types_pb2.DeviceInfo, _Mapping]] = ..., pool_bytes: _Optional[int] = ..., used_bytes: _Optional[int] = ..., free_bytes: _Optional[int] = ..., extent_count: _Optional[int] = ..., session_count: _Optional[int] = ..., cache_count: _Optional[int] = ..., waiting_grant_count: _Optional[int] = ..., waiting_bytes: _Optional[int] = ..., granted_total_count: _Optional[int] = ..., refused_total_count: _Optional[int] = ..., uptime_ms: _Optional[int] = ..., version: _Optional[str] = ..., granted_total_bytes: _Optional[int] = ..., returned_total_bytes: _Optional[int] = ..., promised_bytes: _Optional[int] = ...) -> None: ...
 
 class ListSessionsRequest(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...
 
 class SessionInfo(_message.Message):
-    __slots__ = ("session_id", "pid", "uid", "gid", "name", "state", "held_bytes", "limit_bytes", "extent_count", "cache_count", "waiting_grant_count", "age_ms", "tenant", "overdue_count", "served_last")
+    __slots__ = ("session_id", "pid", "uid", "gid", "name", "state", "held_bytes", "limit_bytes", "extent_count", "cache_count", "waiting_grant_count", "age_ms", "tenant", "overdue_count", "served_last", "promised_bytes", "promise_count")
     SESSION_ID_FIELD_NUMBER: _ClassVar[int]
     PID_FIELD_NUMBER: _ClassVar[int]
     UID_FIELD_NUMBER: _ClassVar[int]
@@ -76,6 +78,8 @@ class SessionInfo(_message.Message):
     TENANT_FIELD_NUMBER: _ClassVar[int]
     OVERDUE_COUNT_FIELD_NUMBER: _ClassVar[int]
     SERVED_LAST_FIELD_NUMBER: _ClassVar[int]
+    PROMISED_BYTES_FIELD_NUMBER: _ClassVar[int]
+    PROMISE_COUNT_FIELD_NUMBER: _ClassVar[int]
     session_id: int
     pid: int
     uid: int
@@ -91,7 +95,9 @@ class SessionInfo(_message.Message):
     tenant: str
     overdue_count: int
     served_last: bool
-    def __init__(self, session_id: _Optional[int] = ..., pid: _Optional[int] = ..., uid: _Optional[int] = ..., gid: _Optional[int] = ..., name: _Optional[str] = ..., state: _Optional[_Union[SessionState, str]] = ..., held_bytes: _Optional[int] = ..., limit_bytes: _Optional[int] = ..., extent_count: _Optional[int] = ..., cache_count: _Optional[int] = ..., waiting_grant_count: _Optional[int] = ..., age_ms: _Optional[int] = ..., tenant: _Optional[str] = ..., overdue_count: _Optional[int] = ..., served_last: bool = ...) -> None: ...
+    promised_bytes: int
+    promise_count: int
+    def __init__(self, session_id: _Optional[int] = ..., pid: _Optional[int] = ..., uid: _Optional[int] = ..., gid: _Optional[int] = ..., name: _Optional[str] = ..., state: _Optional[_Union[SessionState, str]] = ..., held_bytes: _Optional[int] = ..., limit_bytes: _Optional[int] = ..., extent_count: _Optional[int] = ..., cache_count: _Optional[int] = ..., waiting_grant_count: _Optional[int] = ..., age_ms: _Optional[int] = ..., tenant: _Optional[str] = ..., overdue_count: _Optional[int] = ..., served_last: bool = ..., promised_bytes: _Optional[int] = ..., promise_count: _Optional[int] = ...) -> None: ...
 
 class ListSessionsResponse(_message.Message):
     __slots__ = ("sessions",)
@@ -116,7 +122,7 @@ class TenantEntitlement(_message.Message):
     def __init__(self, guaranteed_bytes: _Optional[int] = ..., limit_bytes: _Optional[int] = ..., weight: _Optional[int] = ..., held: bool = ...) -> None: ...
 
 class TenantInfo(_message.Message):
-    __slots__ = ("name", "entitlement", "held_bytes", "borrowed_bytes", "session_count", "waiting_grant_count", "overdue_count")
+    __slots__ = ("name", "entitlement", "held_bytes", "borrowed_bytes", "session_count", "waiting_grant_count", "overdue_count", "promised_bytes")
     NAME_FIELD_NUMBER: _ClassVar[int]
     ENTITLEMENT_FIELD_NUMBER: _ClassVar[int]
     HELD_BYTES_FIELD_NUMBER: _ClassVar[int]
@@ -124,6 +130,7 @@ class TenantInfo(_message.Message):
     SESSION_COUNT_FIELD_NUMBER: _ClassVar[int]
     WAITING_GRANT_COUNT_FIELD_NUMBER: _ClassVar[int]
     OVERDUE_COUNT_FIELD_NUMBER: _ClassVar[int]
+    PROMISED_BYTES_FIELD_NUMBER: _ClassVar[int]
     name: str
     entitlement: TenantEntitlement
     held_bytes: int
@@ -131,7 +138,8 @@ class TenantInfo(_message.Message):
     session_count: int
     waiting_grant_count: int
     overdue_count: int
-    def __init__(self, name: _Optional[str] = ..., entitlement: _Optional[_Union[TenantEntitlement, _Mapping]] = ..., held_bytes: _Optional[int] = ..., borrowed_bytes: _Optional[int] = ..., session_count: _Optional[int] = ..., waiting_grant_count: _Optional[int] = ..., overdue_count: _Optional[int] = ...) -> None: ...
+    promised_bytes: int
+    def __init__(self, name: _Optional[str] = ..., entitlement: _Optional[_Union[TenantEntitlement, _Mapping]] = ..., held_bytes: _Optional[int] = ..., borrowed_bytes: _Optional[int] = ..., session_count: _Optional[int] = ..., waiting_grant_count: _Optional[int] = ..., overdue_count: _Optional[int] = ..., promised_bytes: _Optional[int] = ...) -> None: ...
 
 class ListTenantsResponse(_message.Message):
     __slots__ = ("tenants", "revision")

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from kvspan.v1 import types_pb2 as kvspan_dot_v1_dot_types__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16kvspan/v1/memory.proto\x12\tkvspan.v1\x1a\x15kvspan/v1/types.proto\"\x16\n\x14GetServerInfoRequest\"\xbe\x02\n\x15GetServerInfoResponse\x12\x0f\n\x07version\x18\x01 \x01(\t\x12%\n\x06\x64\x65vice\x18\x02 \x01(\x0b\x32\x15.kvspan.v1.DeviceInfo\x12\x12\n\npage_bytes\x18\x03 \x01(\x04\x12\x18\n\x10\x65xtent_order_max\x18\x04 \x01(\r\x12\x12\n\npool_bytes\x18\x05 \x01(\x04\x12\x1b\n\x13session_limit_bytes\x18\x06 \x01(\x04\x12\x1d\n\x15\x65xtents_per_grant_max\x18\x07 \x01(\r\x12\x1e\n\x16\x63\x61\x63hes_per_session_max\x18\x08 \x01(\r\x12\x1c\n\x14grants_in_flight_max\x18\t \x01(\r\x12\x1a\n\x12\x61\x64\x64ress_plan_bytes\x18\n \x01(\x04\x12\x15\n\rextent_socket\x18\x0b \x01(\t\"k\n\x12\x43reateCacheRequest\x12*\n\x08geometry\x18\x01 \x01(\x0b\x32\x18.kvspan.v1.CacheGeometry\x12\x1b\n\x13wanted_base_address\x18\x02 \x01(\x04\x12\x0c\n\x04name\x18\x03 \x01(\t\"K\n\x13\x43reateCacheResponse\x12\x10\n\x08\x63\x61\x63he_id\x18\x01 \x01(\x04\x12\"\n\x04plan\x18\x02 \x01(\x0b\x32\x14.kvspan.v1.CachePlan\"B\n\x11PlaceCacheRequest\x12\x10\n\x08\x63\x61\x63he_id\x18\x01 \x01(\x04\x12\x1b\n\x13\x61\x63tual_base_address\x18\x02 \x01(\x04\"\x14\n\x12PlaceCacheResponse\"\'\n\x13\x44\x65stroyCacheRequest\x12\x10\n\x08\x63\x61\x63he_id\x18\x01 \x01(\x04\"\x16\n\x14\x44\x65stroyCacheResponse\"`\n\x0e\x41\x63quireRequest\x12\x10\n\x08grant_id\x18\x01 \x01(\x04\x12\x14\n\x0corder_counts\x18\x02 \x03(\r\x12\x15\n\rminimum_bytes\x18\x03 \x01(\x04\x12\x0f\n\x07wait_ms\x18\x04 \x01(\r\"2\n\x0f\x41\x63quireResponse\x12\x1f\n\x05grant\x18\x01 \x01(\x0b\x32\x10.kvspan.v1.Grant\"Z\n\x05Grant\x12\x10\n\x08grant_id\x18\x01 \x01(\x04\x12\x14\n\x0c\x65xtent_count\x18\x02 \x01(\r\x12\x15\n\rgranted_bytes\x18\x03 \x01(\x04\x12\x12\n\nheld_bytes\x18\x04 \x01(\x04\"#\n\rReturnRequest\x12\x12\n\nextent_ids\x18\x01 \x03(\x06\"R\n\x0eReturnResponse\x12\x14\n\x0c\x65xtent_count\x18\x01 \x01(\r\x12\x16\n\x0ereturned_bytes\x18\x02 \x01(\x04\x12\x12\n\nheld_bytes\x18\x03 \x01(\x04\"9\n\x0c\x41\x64optRequest\x12\x12\n\nextent_ids\x18\x01 \x03(\x06\x12\x15\n\rextent_orders\x18\x02 \x03(\r\"#\n\rAdoptResponse\x12\x12\n\nheld_bytes\x18\x01 \x01(\x04\"!\n\rCancelRequest\x12\x10\n\x08grant_id\x18\x01 \x01(\x04\"\xea\x01\n\x0f\x45xchangeRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\x04\x12,\n\x07\x61\x63quire\x18\x02 \x01(\x0b\x32\x19.kvspan.v1.AcquireRequestH\x00\x12*\n\x06return\x18\x03 \x01(\x0b\x32\x18.kvspan.v1.ReturnRequestH\x00\x12*\n\x06\x63\x61ncel\x18\x04 \x01(\x0b\x32\x18.kvspan.v1.CancelRequestH\x00\x12\x32\n\x0ereclaim_report\x18\x05 \x01(\x0b\x32\x18.kvspan.v1.ReclaimReportH\x00\x42\t\n\x07request\"\x89\x03\n\x10\x45xchangeResponse\x12\x12\n\nrequest_id\x18\x01 \x01(\x04\x12!\n\x05grant\x18\x02 \x01(\x0b\x32\x10.kvspan.v1.GrantH\x00\x12-\n\x08returned\x18\x03 \x01(\x0b\x32\x19.kvspan.v1.ReturnResponseH\x00\x12%\n\x07refusal\x18\x04 \x01(\x0b\x32\x12.kvspan.v1.RefusalH\x00\x12%\n\x07reclaim\x18\x05 \x01(\x0b\x32\x12.kvspan.v1.ReclaimH\x00\x12\'\n\x08\x64raining\x18\x06 \x01(\x0b\x32\x13.kvspan.v1.DrainingH\x00\x12.\n\tcancelled\x18\x07 \x01(\x0b\x32\x19.kvspan.v1.CancelResponseH\x00\x12!\n\x05ready\x18\x08 \x01(\x0b\x32\x10.kvspan.v1.ReadyH\x00\x12\x39\n\rreclaim_noted\x18\t \x01(\x0b\x32 .kvspan.v1.ReclaimReportResponseH\x00\x42\n\n\x08response\"D\n\x05Ready\x12\x12\n\nsession_id\x18\x01 \x01(\x04\x12\x12\n\nheld_bytes\x18\x02 \x01(\x04\x12\x13\n\x0blimit_bytes\x18\x03 \x01(\x04\"#\n\x0e\x43\x61ncelResponse\x12\x11\n\tcancelled\x18\x01 \x01(\x08\"H\n\x07Reclaim\x12\x12\n\nreclaim_id\x18\x01 \x01(\x04\x12\x14\n\x0cwanted_bytes\x18\x02 \x01(\x04\x12\x13\n\x0b\x64\x65\x61\x64line_ms\x18\x03 \x01(\r\";\n\rReclaimReport\x12\x12\n\nreclaim_id\x18\x01 \x01(\x04\x12\x16\n\x0ereturned_bytes\x18\x02 \x01(\x04\"\x17\n\x15ReclaimReportResponse\"\x1f\n\x08\x44raining\x12\x13\n\x0b\x64\x65\x61\x64line_ms\x18\x01 \x01(\r2\xd3\x04\n\rMemoryService\x12R\n\rGetServerInfo\x12\x1f.kvspan.v1.GetServerInfoRequest\x1a .kvspan.v1.GetServerInfoResponse\x12L\n\x0b\x43reateCache\x12\x1d.kvspan.v1.CreateCacheRequest\x1a\x1e.kvspan.v1.CreateCacheResponse\x12I\n\nPlaceCache\x12\x1c.kvspan.v1.PlaceCacheRequest\x1a\x1d.kvspan.v1.PlaceCacheResponse\x12O\n\x0c\x44\x65stroyCache\x12\x1e.kvspan.v1.DestroyCacheRequest\x1a\x1f.kvspan.v1.DestroyCacheResponse\x12@\n\x07\x41\x63quire\x12\x19.kvspan.v1.AcquireRequest\x1a\x1a.kvspan.v1.AcquireResponse\x12=\n\x06Return\x12\x18.kvspan.v1.ReturnRequest\x1a\x19.kvspan.v1.ReturnResponse\x12:\n\x05\x41\x64opt\x12\x17.kvspan.v1.AdoptRequest\x1a\x18.kvspan.v1.AdoptResponse\x12G\n\x08\x45xchange\x12\x1a.kvspan.v1.ExchangeRequest\x1a\x1b.kvspan.v1.ExchangeResponse(\x01\x30\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16kvspan/v1/memory.proto\x12\tkvspan.v1\x1a\x15kvspan/v1/types.proto\"\x16\n\x14GetServerInfoRequest\"\xbe\x02\n\x15GetServerInfoResponse\x12\x0f\n\x07version\x18\x01 \x01(\t\x12%\n\x06\x64\x65vice\x18\x02 \x01(\x0b\x32\x15.kvspan.v1.DeviceInfo\x12\x12\n\npage_bytes\x18\x03 \x01(\x04\x12\x18\n\x10\x65xtent_order_max\x18\x04 \x01(\r\x12\x12\n\npool_bytes\x18\x05 \x01(\x04\x12\x1b\n\x13session_limit_bytes\x18\x06 \x01(\x04\x12\x1d\n\x15\x65xtents_per_grant_max\x18\x07 \x01(\r\x12\x1e\n\x16\x63\x61\x63hes_per_session_max\x18\x08 \x01(\r\x12\x1c\n\x14grants_in_flight_max\x18\t \x01(\r\x12\x1a\n\x12\x61\x64\x64ress_plan_bytes\x18\n \x01(\x04\x12\x15\n\rextent_socket\x18\x0b \x01(\t\"k\n\x12\x43reateCacheRequest\x12*\n\x08geometry\x18\x01 \x01(\x0b\x32\x18.kvspan.v1.CacheGeometry\x12\x1b\n\x13wanted_base_address\x18\x02 \x01(\x04\x12\x0c\n\x04name\x18\x03 \x01(\t\"K\n\x13\x43reateCacheResponse\x12\x10\n\x08\x63\x61\x63he_id\x18\x01 \x01(\x04\x12\"\n\x04plan\x18\x02 \x01(\x0b\x32\x14.kvspan.v1.CachePlan\"B\n\x11PlaceCacheRequest\x12\x10\n\x08\x63\x61\x63he_id\x18\x01 \x01(\x04\x12\x1b\n\x13\x61\x63tual_base_address\x18\x02 \x01(\x04\"\x14\n\x12PlaceCacheResponse\"\'\n\x13\x44\x65stroyCacheRequest\x12\x10\n\x08\x63\x61\x63he_id\x18\x01 \x01(\x04\"\x16\n\x14\x44\x65stroyCacheResponse\"t\n\x0e\x41\x63quireRequest\x12\x10\n\x08grant_id\x18\x01 \x01(\x04\x12\x14\n\x0corder_counts\x18\x02 \x03(\r\x12\x15\n\rminimum_bytes\x18\x03 \x01(\x04\x12\x0f\n\x07wait_ms\x18\x04 \x01(\r\x12\x12\n\npromise_id\x18\x05 \x01(\x04\"\xa4\x01\n\x0eReserveRequest\x12\x12\n\npromise_id\x18\x01 \x01(\x04\x12\x10\n\x08\x63\x61\x63he_id\x18\x02 \x01(\x04\x12\x14\n\x0ctokens_count\x18\x03 \x01(\r\x12\x1d\n\x15overread_tokens_count\x18\x04 \x01(\r\x12\x14\n\x0cmapped_bytes\x18\x05 \x01(\x04\x12\x0f\n\x07wait_ms\x18\x06 \x01(\r\x12\x10\n\x08lapse_ms\x18\x07 \x01(\r\"8\n\x0fReserveResponse\x12%\n\x08promised\x18\x01 \x01(\x0b\x32\x13.kvspan.v1.Promised\"6\n\x08Promised\x12\x12\n\npromise_id\x18\x01 \x01(\x04\x12\x16\n\x0epromised_bytes\x18\x02 \x01(\x04\">\n\x14UpdatePromiseRequest\x12\x12\n\npromise_id\x18\x01 \x01(\x04\x12\x12\n\nleft_bytes\x18\x02 \x01(\x04\"\x17\n\x15UpdatePromiseResponse\"D\n\nPromiseCut\x12\x12\n\npromise_id\x18\x01 \x01(\x04\x12\x12\n\nleft_bytes\x18\x02 \x01(\x04\x12\x0e\n\x06reason\x18\x03 \x01(\t\"2\n\x0f\x41\x63quireResponse\x12\x1f\n\x05grant\x18\x01 \x01(\x0b\x32\x10.kvspan.v1.Grant\"Z\n\x05Grant\x12\x10\n\x08grant_id\x18\x01 \x01(\x04\x12\x14\n\x0c\x65xtent_count\x18\x02 \x01(\r\x12\x15\n\rgranted_bytes\x18\x03 \x01(\x04\x12\x12\n\nheld_bytes\x18\x04 \x01(\x04\"#\n\rReturnRequest\x12\x12\n\nextent_ids\x18\x01 \x03(\x06\"R\n\x0eReturnResponse\x12\x14\n\x0c\x65xtent_count\x18\x01 \x01(\r\x12\x16\n\x0ereturned_bytes\x18\x02 \x01(\x04\x12\x12\n\nheld_bytes\x18\x03 \x01(\x04\"9\n\x0c\x41\x64optRequest\x12\x12\n\nextent_ids\x18\x01 \x03(\x06\x12\x15\n\rextent_orders\x18\x02 \x03(\r\"#\n\rAdoptResponse\x12\x12\n\nheld_bytes\x18\x01 \x01(\x04\"!\n\rCancelRequest\x12\x10\n\x08grant_id\x18\x01 \x01(\x04\"\xcc\x02\n\x0f\x45xchangeRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\x04\x12,\n\x07\x61\x63quire\x18\x02 \x01(\x0b\x32\x19.kvspan.v1.AcquireRequestH\x00\x12*\n\x06return\x18\x03 \x01(\x0b\x32\x18.kvspan.v1.ReturnRequestH\x00\x12*\n\x06\x63\x61ncel\x18\x04 \x01(\x0b\x32\x18.kvspan.v1.CancelRequestH\x00\x12\x32\n\x0ereclaim_report\x18\x05 \x01(\x0b\x32\x18.kvspan.v1.ReclaimReportH\x00\x12,\n\x07reserve\x18\x06 \x01(\x0b\x32\x19.kvspan.v1.ReserveRequestH\x00\x12\x32\n\x07promise\x18\x07 \x01(\x0b\x32\x1f.kvspan.v1.UpdatePromiseRequestH\x00\x42\t\n\x07request\"\x9b\x04\n\x10\x45xchangeResponse\x12\x12\n\nrequest_id\x18\x01 \x01(\x04\x12!\n\x05grant\x18\x02 \x01(\x0b\x32\x10.kvspan.v1.GrantH\x00\x12-\n\x08returned\x18\x03 \x01(\x0b\x32\x19.kvspan.v1.ReturnResponseH\x00\x12%\n\x07refusal\x18\x04 \x01(\x0b\x32\x12.kvspan.v1.RefusalH\x00\x12%\n\x07reclaim\x18\x05 \x01(\x0b\x32\x12.kvspan.v1.ReclaimH\x00\x12\'\n\x08\x64raining\x18\x06 \x01(\x0b\x32\x13.kvspan.v1.DrainingH\x00\x12.\n\tcancelled\x18\x07 \x01(\x0b\x32\x19.kvspan.v1.CancelResponseH\x00\x12!\n\x05ready\x18\x08 \x01(\x0b\x32\x10.kvspan.v1.ReadyH\x00\x12\x39\n\rreclaim_noted\x18\t \x01(\x0b\x32 .kvspan.v1.ReclaimReportResponseH\x00\x12\'\n\x08promised\x18\n \x01(\x0b\x32\x13.kvspan.v1.PromisedH\x00\x12\x39\n\rpromise_noted\x18\x0b \x01(\x0b\x32 .kvspan.v1.UpdatePromiseResponseH\x00\x12,\n\x0bpromise_cut\x18\x0c \x01(\x0b\x32\x15.kvspan.v1.PromiseCutH\x00\x42\n\n\x08response\"D\n\x05Ready\x12\x12\n\nsession_id\x18\x01 \x01(\x04\x12\x12\n\nheld_bytes\x18\x02 \x01(\x04\x12\x13\n\x0blimit_bytes\x18\x03 \x01(\x04\"#\n\x0e\x43\x61ncelResponse\x12\x11\n\tcancelled\x18\x01 \x01(\x08\"[\n\x07Reclaim\x12\x12\n\nreclaim_id\x18\x01 \x01(\x04\x12\x14\n\x0cwanted_bytes\x18\x02 \x01(\x04\x12\x13\n\x0b\x64\x65\x61\x64line_ms\x18\x03 \x01(\r\x12\x11\n\tidle_only\x18\x04 \x01(\x08\";\n\rReclaimReport\x12\x12\n\nreclaim_id\x18\x01 \x01(\x04\x12\x16\n\x0ereturned_bytes\x18\x02 \x01(\x04\"\x17\n\x15ReclaimReportResponse\"\x1f\n\x08\x44raining\x12\x13\n\x0b\x64\x65\x61\x64line_ms\x18\x01 \x01(\r2\xe9\x05\n\rMemoryService\x12R\n\rGetServerInfo\x12\x1f.kvspan.v1.GetServerInfoRequest\x1a .kvspan.v1.GetServerInfoResponse\x12L\n\x0b\x43reateCache\x12\x1d.kvspan.v1.CreateCacheRequest\x1a\x1e.kvspan.v1.CreateCacheResponse\x12I\n\nPlaceCache\x12\x1c.kvspan.v1.PlaceCacheRequest\x1a\x1d.kvspan.v1.PlaceCacheResponse\x12O\n\x0c\x44\x65stroyCache\x12\x1e.kvspan.v1.DestroyCacheRequest\x1a\x1f.kvspan.v1.DestroyCacheResponse\x12@\n\x07\x41\x63quire\x12\x19.kvspan.v1.AcquireRequest\x1a\x1a.kvspan.v1.AcquireResponse\x12@\n\x07Reserve\x12\x19.kvspan.v1.ReserveRequest\x1a\x1a.kvspan.v1.ReserveResponse\x12R\n\rUpdatePromise\x12\x1f.kvspan.v1.UpdatePromiseRequest\x1a .kvspan.v1.UpdatePromiseResponse\x12=\n\x06Return\x12\x18.kvspan.v1.ReturnRequest\x1a\x19.kvspan.v1.ReturnResponse\x12:\n\x05\x41\x64opt\x12\x17.kvspan.v1.AdoptRequest\x1a\x18.kvspan.v1.AdoptResponse\x12G\n\x08\x45xchange\x12\x1a.kvspan.v1.ExchangeRequest\x1a\x1b.kvspan.v1.ExchangeResponse(\x01\x30\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -49,37 +49,49 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_DESTROYCACHERESPONSE']._serialized_start=722
   _globals['_DESTROYCACHERESPONSE']._serialized_end=744
   _globals['_ACQUIREREQUEST']._serialized_start=746
-  _globals['_ACQUIREREQUEST']._serialized_end=842
-  _globals['_ACQUIRERESPONSE']._serialized_start=844
-  _globals['_ACQUIRERESPONSE']._serialized_end=894
-  _globals['_GRANT']._serialized_start=896
-  _globals['_GRANT']._serialized_end=986
-  _globals['_RETURNREQUEST']._serialized_start=988
-  _globals['_RETURNREQUEST']._serialized_end=1023
-  _globals['_RETURNRESPONSE']._serialized_start=1025
-  _globals['_RETURNRESPONSE']._serialized_end=1107
-  _globals['_ADOPTREQUEST']._serialized_start=1109
-  _globals['_ADOPTREQUEST']._serialized_end=1166
-  _globals['_ADOPTRESPONSE']._serialized_start=1168
-  _globals['_ADOPTRESPONSE']._serialized_end=1203
-  _globals['_CANCELREQUEST']._serialized_start=1205
-  _globals['_CANCELREQUEST']._serialized_end=1238
-  _globals['_EXCHANGEREQUEST']._serialized_start=1241
-  _globals['_EXCHANGEREQUEST']._serialized_end=1475
-  _globals['_EXCHANGERESPONSE']._serialized_start=1478
-  _globals['_EXCHANGERESPONSE']._serialized_end=1871
-  _globals['_READY']._serialized_start=1873
-  _globals['_READY']._serialized_end=1941
-  _globals['_CANCELRESPONSE']._serialized_start=1943
-  _globals['_CANCELRESPONSE']._serialized_end=1978
-  _globals['_RECLAIM']._serialized_start=1980
-  _globals['_RECLAIM']._serialized_end=2052
-  _globals['_RECLAIMREPORT']._serialized_start=2054
-  _globals['_RECLAIMREPORT']._serialized_end=2113
-  _globals['_RECLAIMREPORTRESPONSE']._serialized_start=2115
-  _globals['_RECLAIMREPORTRESPONSE']._serialized_end=2138
-  _globals['_DRAINING']._serialized_start=2140
-  _globals['_DRAINING']._serialized_end=2171
-  _globals['_MEMORYSERVICE']._serialized_start=2174
-  _globals['_MEMORYSERVICE']._serialized_end=2769
+  _globals['_ACQUIREREQUEST']._serialized_end=862
+  _globals['_RESERVEREQUEST']._serialized_start=865
+  _globals['_RESERVEREQUEST']._serialized_end=1029
+  _globals['_RESERVERESPONSE']._serialized_start=1031
+  _globals['_RESERVERESPONSE']._serialized_end=1087
+  _globals['_PROMISED']._serialized_start=1089
+  _globals['_PROMISED']._serialized_end=1143
+  _globals['_UPDATEPROMISEREQUEST']._serialized_start=1145
+  _globals['_UPDATEPROMISEREQUEST']._serialized_end=1207
+  _globals['_UPDATEPROMISERESPONSE']._serialized_start=1209
+  _globals['_UPDATEPROMISERESPONSE']._serialized_end=1232
+  _globals['_PROMISECUT']._serialized_start=1234
+  _globals['_PROMISECUT']._serialized_end=1302
+  _globals['_ACQUIRERESPONSE']._serialized_start=1304
+  _globals['_ACQUIRERESPONSE']._serialized_end=1354
+  _globals['_GRANT']._serialized_start=1356
+  _globals['_GRANT']._serialized_end=1446
+  _globals['_RETURNREQUEST']._serialized_start=1448
+  _globals['_RETURNREQUEST']._serialized_end=1483
+  _globals['_RETURNRESPONSE']._serialized_start=1485
+  _globals['_RETURNRESPONSE']._serialized_end=1567
+  _globals['_ADOPTREQUEST']._serialized_start=1569
+  _globals['_ADOPTREQUEST']._serialized_end=1626
+  _globals['_ADOPTRESPONSE']._serialized_start=1628
+  _globals['_ADOPTRESPONSE']._serialized_end=1663
+  _globals['_CANCELREQUEST']._serialized_start=1665
+  _globals['_CANCELREQUEST']._serialized_end=1698
+  _globals['_EXCHANGEREQUEST']._serialized_start=1701
+  _globals['_EXCHANGEREQUEST']._serialized_end=2033
+  _globals['_EXCHANGERESPONSE']._serialized_start=2036
+  _globals['_EXCHANGERESPONSE']._serialized_end=2575
+  _globals['_READY']._serialized_start=2577
+  _globals['_READY']._serialized_end=2645
+  _globals['_CANCELRESPONSE']._serialized_start=2647
+  _globals['_CANCELRESPONSE']._serialized_end=2682
+  _globals['_RECLAIM']._serialized_start=2684
+  _globals['_RECLAIM']._serialized_end=2775
+  _globals['_RECLAIMREPORT']._serialized_start=2777
+  _globals['_RECLAIMREPORT']._serialized_end=2836
+  _globals['_RECLAIMREPORTRESPONSE']._serialized_start=2838
+  _globals['_RECLAIMREPORTRESPONSE']._serialized_end=2861
+  _globals['_DRAINING']._serialized_start=2863
+  _globals['_DRAINING']._serialized_end=2894
+  _globals['_MEMORYSERVICE']._serialized_start=2897
+  _globals['_MEMORYSERVICE']._serialized_end=3642
 # @@protoc_insertion_point(module_scope)

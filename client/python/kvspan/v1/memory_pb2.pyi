@@ -78,16 +78,72 @@ class DestroyCacheResponse(_message.Message):
     def __init__(self) -> None: ...
 
 class AcquireRequest(_message.Message):
-    __slots__ = ("grant_id", "order_counts", "minimum_bytes", "wait_ms")
+    __slots__ = ("grant_id", "order_counts", "minimum_bytes", "wait_ms", "promise_id")
     GRANT_ID_FIELD_NUMBER: _ClassVar[int]
     ORDER_COUNTS_FIELD_NUMBER: _ClassVar[int]
     MINIMUM_BYTES_FIELD_NUMBER: _ClassVar[int]
     WAIT_MS_FIELD_NUMBER: _ClassVar[int]
+    PROMISE_ID_FIELD_NUMBER: _ClassVar[int]
     grant_id: int
     order_counts: _containers.RepeatedScalarFieldContainer[int]
     minimum_bytes: int
     wait_ms: int
-    def __init__(self, grant_id: _Optional[int] = ..., order_counts: _Optional[_Iterable[int]] = ..., minimum_bytes: _Optional[int] = ..., wait_ms: _Optional[int] = ...) -> None: ...
+    promise_id: int
+    def __init__(self, grant_id: _Optional[int] = ..., order_counts: _Optional[_Iterable[int]] = ..., minimum_bytes: _Optional[int] = ..., wait_ms: _Optional[int] = ..., promise_id: _Optional[int] = ...) -> None: ...
+
+class ReserveRequest(_message.Message):
+    __slots__ = ("promise_id", "cache_id", "tokens_count", "overread_tokens_count", "mapped_bytes", "wait_ms", "lapse_ms")
+    PROMISE_ID_FIELD_NUMBER: _ClassVar[int]
+    CACHE_ID_FIELD_NUMBER: _ClassVar[int]
+    TOKENS_COUNT_FIELD_NUMBER: _ClassVar[int]
+    OVERREAD_TOKENS_COUNT_FIELD_NUMBER: _ClassVar[int]
+    MAPPED_BYTES_FIELD_NUMBER: _ClassVar[int]
+    WAIT_MS_FIELD_NUMBER: _ClassVar[int]
+    LAPSE_MS_FIELD_NUMBER: _ClassVar[int]
+    promise_id: int
+    cache_id: int
+    tokens_count: int
+    overread_tokens_count: int
+    mapped_bytes: int
+    wait_ms: int
+    lapse_ms: int
+    def __init__(self, promise_id: _Optional[int] = ..., cache_id: _Optional[int] = ..., tokens_count: _Optional[int] = ..., overread_tokens_count: _Optional[int] = ..., mapped_bytes: _Optional[int] = ..., wait_ms: _Optional[int] = ..., lapse_ms: _Optional[int] = ...) -> None: ...
+
+class ReserveResponse(_message.Message):
+    __slots__ = ("promised",)
+    PROMISED_FIELD_NUMBER: _ClassVar[int]
+    promised: Promised
+    def __init__(self, promised: _Optional[_Union[Promised, _Mapping]] = ...) -> None: ...
+
+class Promised(_message.Message):
+    __slots__ = ("promise_id", "promised_bytes")
+    PROMISE_ID_FIELD_NUMBER: _ClassVar[int]
+    PROMISED_BYTES_FIELD_NUMBER: _ClassVar[int]
+    promise_id: int
+    promised_bytes: int
+    def __init__(self, promise_id: _Optional[int] = ..., promised_bytes: _Optional[int] = ...) -> None: ...
+
+class UpdatePromiseRequest(_message.Message):
+    __slots__ = ("promise_id", "left_bytes")
+    PROMISE_ID_FIELD_NUMBER: _ClassVar[int]
+    LEFT_BYTES_FIELD_NUMBER: _ClassVar[int]
+    promise_id: int
+    left_bytes: int
+    def __init__(self, promise_id: _Optional[int] = ..., left_bytes: _Optional[int] = ...) -> None: ...
+
+class UpdatePromiseResponse(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class PromiseCut(_message.Message):
+    __slots__ = ("promise_id", "left_bytes", "reason")
+    PROMISE_ID_FIELD_NUMBER: _ClassVar[int]
+    LEFT_BYTES_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    promise_id: int
+    left_bytes: int
+    reason: str
+    def __init__(self, promise_id: _Optional[int] = ..., left_bytes: _Optional[int] = ..., reason: _Optional[str] = ...) -> None: ...
 
 class AcquireResponse(_message.Message):
     __slots__ = ("grant",)
@@ -144,20 +200,24 @@ class CancelRequest(_message.Message):
     def __init__(self, grant_id: _Optional[int] = ...) -> None: ...
 
 class ExchangeRequest(_message.Message):
-    __slots__ = ("request_id", "acquire", "cancel", "reclaim_report")
+    __slots__ = ("request_id", "acquire", "cancel", "reclaim_report", "reserve", "promise")
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     ACQUIRE_FIELD_NUMBER: _ClassVar[int]
     RETURN_FIELD_NUMBER: _ClassVar[int]
     CANCEL_FIELD_NUMBER: _ClassVar[int]
     RECLAIM_REPORT_FIELD_NUMBER: _ClassVar[int]
+    RESERVE_FIELD_NUMBER: _ClassVar[int]
+    PROMISE_FIELD_NUMBER: _ClassVar[int]
     request_id: int
     acquire: AcquireRequest
     cancel: CancelRequest
     reclaim_report: ReclaimReport
-    def __init__(self, request_id: _Optional[int] = ..., acquire: _Optional[_Union[AcquireRequest, _Mapping]] = ..., cancel: _Optional[_Union[CancelRequest, _Mapping]] = ..., reclaim_report: _Optional[_Union[ReclaimReport, _Mapping]] = ..., **kwargs) -> None: ...
+    reserve: ReserveRequest
+    promise: UpdatePromiseRequest
+    def __init__(self, request_id: _Optional[int] = ..., acquire: _Optional[_Union[AcquireRequest, _Mapping]] = ..., cancel: _Optional[_Union[CancelRequest, _Mapping]] = ..., reclaim_report: _Optional[_Union[ReclaimReport, _Mapping]] = ..., reserve: _Optional[_Union[ReserveRequest, _Mapping]] = ..., promise: _Optional[_Union[UpdatePromiseRequest, _Mapping]] = ..., **kwargs) -> None: ...
 
 class ExchangeResponse(_message.Message):
-    __slots__ = ("request_id", "grant", "returned", "refusal", "reclaim", "draining", "cancelled", "ready", "reclaim_noted")
+    __slots__ = ("request_id", "grant", "returned", "refusal", "reclaim", "draining", "cancelled", "ready", "reclaim_noted", "promised", "promise_noted", "promise_cut")
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     GRANT_FIELD_NUMBER: _ClassVar[int]
     RETURNED_FIELD_NUMBER: _ClassVar[int]
@@ -167,6 +227,9 @@ class ExchangeResponse(_message.Message):
     CANCELLED_FIELD_NUMBER: _ClassVar[int]
     READY_FIELD_NUMBER: _ClassVar[int]
     RECLAIM_NOTED_FIELD_NUMBER: _ClassVar[int]
+    PROMISED_FIELD_NUMBER: _ClassVar[int]
+    PROMISE_NOTED_FIELD_NUMBER: _ClassVar[int]
+    PROMISE_CUT_FIELD_NUMBER: _ClassVar[int]
     request_id: int
     grant: Grant
     returned: ReturnResponse
@@ -176,7 +239,10 @@ class ExchangeResponse(_message.Message):
     cancelled: CancelResponse
     ready: Ready
     reclaim_noted: ReclaimReportResponse
-    def __init__(self, request_id: _Optional[int] = ..., grant: _Optional[_Union[Grant, _Mapping]] = ..., returned: _Optional[_Union[ReturnResponse, _Mapping]] = ..., refusal: _Optional[_Union[_types_pb2.Refusal, _Mapping]] = ..., reclaim: _Optional[_Union[Reclaim, _Mapping]] = ..., draining: _Optional[_Union[Draining, _Mapping]] = ..., cancelled: _Optional[_Union[CancelResponse, _Mapping]] = ..., ready: _Optional[_Union[Ready, _Mapping]] = ..., reclaim_noted: _Optional[_Union[ReclaimReportResponse, _Mapping]] = ...) -> None: ...
+    promised: Promised
+    promise_noted: UpdatePromiseResponse
+    promise_cut: PromiseCut
+    def __init__(self, request_id: _Optional[int] = ..., grant: _Optional[_Union[Grant, _Mapping]] = ..., returned: _Optional[_Union[ReturnResponse, _Mapping]] = ..., refusal: _Optional[_Union[_types_pb2.Refusal, _Mapping]] = ..., reclaim: _Optional[_Union[Reclaim, _Mapping]] = ..., draining: _Optional[_Union[Draining, _Mapping]] = ..., cancelled: _Optional[_Union[CancelResponse, _Mapping]] = ..., ready: _Optional[_Union[Ready, _Mapping]] = ..., reclaim_noted: _Optional[_Union[ReclaimReportResponse, _Mapping]] = ..., promised: _Optional[_Union[Promised, _Mapping]] = ..., promise_noted: _Optional[_Union[UpdatePromiseResponse, _Mapping]] = ..., promise_cut: _Optional[_Union[PromiseCut, _Mapping]] = ...) -> None: ...
 
 class Ready(_message.Message):
     __slots__ = ("session_id", "held_bytes", "limit_bytes")
@@ -195,14 +261,16 @@ class CancelResponse(_message.Message):
     def __init__(self, cancelled: bool = ...) -> None: ...
 
 class Reclaim(_message.Message):
-    __slots__ = ("reclaim_id", "wanted_bytes", "deadline_ms")
+    __slots__ = ("reclaim_id", "wanted_bytes", "deadline_ms", "idle_only")
     RECLAIM_ID_FIELD_NUMBER: _ClassVar[int]
     WANTED_BYTES_FIELD_NUMBER: _ClassVar[int]
     DEADLINE_MS_FIELD_NUMBER: _ClassVar[int]
+    IDLE_ONLY_FIELD_NUMBER: _ClassVar[int]
     reclaim_id: int
     wanted_bytes: int
     deadline_ms: int
-    def __init__(self, reclaim_id: _Optional[int] = ..., wanted_bytes: _Optional[int] = ..., deadline_ms: _Optional[int] = ...) -> None: ...
+    idle_only: bool
+    def __init__(self, reclaim_id: _Optional[int] = ..., wanted_bytes: _Optional[int] = ..., deadline_ms: _Optional[int] = ..., idle_only: bool = ...) -> None: ...
 
 class ReclaimReport(_message.Message):
     __slots__ = ("reclaim_id", "returned_bytes")

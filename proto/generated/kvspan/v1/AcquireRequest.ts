@@ -21,6 +21,11 @@ export interface AcquireRequest {
    * How long the grant may wait for memory that others give back. 0: answer at once.
    */
   'waitMs'?: (number);
+  /**
+   * Out of this promise of the session, at once and before all who wait; at most what is left of it.
+   * What does not arrive is promised again. 0: no promise. Errors: PROMISE_UNKNOWN.
+   */
+  'promiseId'?: (number | string | Long);
 }
 
 export interface AcquireRequest__Output {
@@ -42,4 +47,9 @@ export interface AcquireRequest__Output {
    * How long the grant may wait for memory that others give back. 0: answer at once.
    */
   'waitMs': (number);
+  /**
+   * Out of this promise of the session, at once and before all who wait; at most what is left of it.
+   * What does not arrive is promised again. 0: no promise. Errors: PROMISE_UNKNOWN.
+   */
+  'promiseId': (string);
 }

@@ -4,14 +4,14 @@ import type { Long } from '@grpc/proto-loader';
 
 export interface CancelRequest {
   /**
-   * A waiting grant of this session. If it was met already it stays met.
+   * A grant or promise of this session that waits. If it was met already it stays met.
    */
   'grantId'?: (number | string | Long);
 }
 
 export interface CancelRequest__Output {
   /**
-   * A waiting grant of this session. If it was met already it stays met.
+   * A grant or promise of this session that waits. If it was met already it stays met.
    */
   'grantId': (string);
 }

@@ -8,6 +8,9 @@ import type { Draining as _kvspan_v1_Draining, Draining__Output as _kvspan_v1_Dr
 import type { CancelResponse as _kvspan_v1_CancelResponse, CancelResponse__Output as _kvspan_v1_CancelResponse__Output } from '../../kvspan/v1/CancelResponse.js';
 import type { Ready as _kvspan_v1_Ready, Ready__Output as _kvspan_v1_Ready__Output } from '../../kvspan/v1/Ready.js';
 import type { ReclaimReportResponse as _kvspan_v1_ReclaimReportResponse, ReclaimReportResponse__Output as _kvspan_v1_ReclaimReportResponse__Output } from '../../kvspan/v1/ReclaimReportResponse.js';
+import type { Promised as _kvspan_v1_Promised, Promised__Output as _kvspan_v1_Promised__Output } from '../../kvspan/v1/Promised.js';
+import type { UpdatePromiseResponse as _kvspan_v1_UpdatePromiseResponse, UpdatePromiseResponse__Output as _kvspan_v1_UpdatePromiseResponse__Output } from '../../kvspan/v1/UpdatePromiseResponse.js';
+import type { PromiseCut as _kvspan_v1_PromiseCut, PromiseCut__Output as _kvspan_v1_PromiseCut__Output } from '../../kvspan/v1/PromiseCut.js';
 import type { Long } from '@grpc/proto-loader';
 
 export interface ExchangeResponse {
@@ -26,7 +29,13 @@ export interface ExchangeResponse {
    */
   'ready'?: (_kvspan_v1_Ready | null);
   'reclaimNoted'?: (_kvspan_v1_ReclaimReportResponse | null);
-  'response'?: "grant"|"returned"|"refusal"|"reclaim"|"draining"|"cancelled"|"ready"|"reclaimNoted";
+  'promised'?: (_kvspan_v1_Promised | null);
+  'promiseNoted'?: (_kvspan_v1_UpdatePromiseResponse | null);
+  /**
+   * An event.
+   */
+  'promiseCut'?: (_kvspan_v1_PromiseCut | null);
+  'response'?: "grant"|"returned"|"refusal"|"reclaim"|"draining"|"cancelled"|"ready"|"reclaimNoted"|"promised"|"promiseNoted"|"promiseCut";
 }
 
 export interface ExchangeResponse__Output {
@@ -45,5 +54,11 @@ export interface ExchangeResponse__Output {
    */
   'ready'?: (_kvspan_v1_Ready__Output | null);
   'reclaimNoted'?: (_kvspan_v1_ReclaimReportResponse__Output | null);
-  'response'?: "grant"|"returned"|"refusal"|"reclaim"|"draining"|"cancelled"|"ready"|"reclaimNoted";
+  'promised'?: (_kvspan_v1_Promised__Output | null);
+  'promiseNoted'?: (_kvspan_v1_UpdatePromiseResponse__Output | null);
+  /**
+   * An event.
+   */
+  'promiseCut'?: (_kvspan_v1_PromiseCut__Output | null);
+  'response'?: "grant"|"returned"|"refusal"|"reclaim"|"draining"|"cancelled"|"ready"|"reclaimNoted"|"promised"|"promiseNoted"|"promiseCut";
 }

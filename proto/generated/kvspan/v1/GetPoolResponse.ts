@@ -25,6 +25,10 @@ export interface GetPoolResponse {
    */
   'grantedTotalBytes'?: (number | string | Long);
   'returnedTotalBytes'?: (number | string | Long);
+  /**
+   * Of the free bytes: kept for sessions by promise.
+   */
+  'promisedBytes'?: (number | string | Long);
 }
 
 export interface GetPoolResponse__Output {
@@ -49,4 +53,8 @@ export interface GetPoolResponse__Output {
    */
   'grantedTotalBytes': (string);
   'returnedTotalBytes': (string);
+  /**
+   * Of the free bytes: kept for sessions by promise.
+   */
+  'promisedBytes': (string);
 }

@@ -16,8 +16,12 @@ import type { GetServerInfoRequest as _kvspan_v1_GetServerInfoRequest, GetServer
 import type { GetServerInfoResponse as _kvspan_v1_GetServerInfoResponse, GetServerInfoResponse__Output as _kvspan_v1_GetServerInfoResponse__Output } from '../../kvspan/v1/GetServerInfoResponse.js';
 import type { PlaceCacheRequest as _kvspan_v1_PlaceCacheRequest, PlaceCacheRequest__Output as _kvspan_v1_PlaceCacheRequest__Output } from '../../kvspan/v1/PlaceCacheRequest.js';
 import type { PlaceCacheResponse as _kvspan_v1_PlaceCacheResponse, PlaceCacheResponse__Output as _kvspan_v1_PlaceCacheResponse__Output } from '../../kvspan/v1/PlaceCacheResponse.js';
+import type { ReserveRequest as _kvspan_v1_ReserveRequest, ReserveRequest__Output as _kvspan_v1_ReserveRequest__Output } from '../../kvspan/v1/ReserveRequest.js';
+import type { ReserveResponse as _kvspan_v1_ReserveResponse, ReserveResponse__Output as _kvspan_v1_ReserveResponse__Output } from '../../kvspan/v1/ReserveResponse.js';
 import type { ReturnRequest as _kvspan_v1_ReturnRequest, ReturnRequest__Output as _kvspan_v1_ReturnRequest__Output } from '../../kvspan/v1/ReturnRequest.js';
 import type { ReturnResponse as _kvspan_v1_ReturnResponse, ReturnResponse__Output as _kvspan_v1_ReturnResponse__Output } from '../../kvspan/v1/ReturnResponse.js';
+import type { UpdatePromiseRequest as _kvspan_v1_UpdatePromiseRequest, UpdatePromiseRequest__Output as _kvspan_v1_UpdatePromiseRequest__Output } from '../../kvspan/v1/UpdatePromiseRequest.js';
+import type { UpdatePromiseResponse as _kvspan_v1_UpdatePromiseResponse, UpdatePromiseResponse__Output as _kvspan_v1_UpdatePromiseResponse__Output } from '../../kvspan/v1/UpdatePromiseResponse.js';
 
 export interface MemoryServiceClient extends grpc.Client {
   /**
@@ -142,6 +146,45 @@ export interface MemoryServiceClient extends grpc.Client {
   placeCache(argument: _kvspan_v1_PlaceCacheRequest, callback: grpc.requestCallback<_kvspan_v1_PlaceCacheResponse__Output>): grpc.ClientUnaryCall;
   
   /**
+   * Asks for a promise: memory that the daemon keeps free for one slot of a cache to grow to a length,
+   * so that whoever admitted the request need never preempt it for want of memory. Nothing is granted
+   * by it; what is promised counts as if it were held, against the pool, the session's limit and its
+   * tenant's, and is used by `Acquire` with its `promise_id`, which is then met at once. It waits in
+   * line as a grant does, and is cancelled as one. The unary twin of `ExchangeRequest.reserve`.
+   * 
+   * A promise is made smaller by what is used of it and by `UpdatePromiseRequest`, never larger. It ends when
+   * nothing is left of it, when it lapses (no use and no update for `lapse_ms`), and with its session's
+   * connection. A promise out of what a tenant borrowed is cut when another tenant's guarantee needs
+   * the memory, or when entitlements change; `PromiseCut` tells of it. Within a guarantee it is never cut.
+   * Like extents it is the session's, not the cache's: DestroyCache leaves it to lapse.
+   * Errors: INVALID_ARGUMENT (field named), CACHE_UNKNOWN, GRANT_DUPLICATE (the number is in use),
+   * RESOURCE_EXHAUSTED (as for Acquire), DRAINING. A refused one changes nothing.
+   */
+  Reserve(argument: _kvspan_v1_ReserveRequest, metadata: grpc.Metadata, options: grpc.CallOptions, callback: grpc.requestCallback<_kvspan_v1_ReserveResponse__Output>): grpc.ClientUnaryCall;
+  Reserve(argument: _kvspan_v1_ReserveRequest, metadata: grpc.Metadata, callback: grpc.requestCallback<_kvspan_v1_ReserveResponse__Output>): grpc.ClientUnaryCall;
+  Reserve(argument: _kvspan_v1_ReserveRequest, options: grpc.CallOptions, callback: grpc.requestCallback<_kvspan_v1_ReserveResponse__Output>): grpc.ClientUnaryCall;
+  Reserve(argument: _kvspan_v1_ReserveRequest, callback: grpc.requestCallback<_kvspan_v1_ReserveResponse__Output>): grpc.ClientUnaryCall;
+  /**
+   * Asks for a promise: memory that the daemon keeps free for one slot of a cache to grow to a length,
+   * so that whoever admitted the request need never preempt it for want of memory. Nothing is granted
+   * by it; what is promised counts as if it were held, against the pool, the session's limit and its
+   * tenant's, and is used by `Acquire` with its `promise_id`, which is then met at once. It waits in
+   * line as a grant does, and is cancelled as one. The unary twin of `ExchangeRequest.reserve`.
+   * 
+   * A promise is made smaller by what is used of it and by `UpdatePromiseRequest`, never larger. It ends when
+   * nothing is left of it, when it lapses (no use and no update for `lapse_ms`), and with its session's
+   * connection. A promise out of what a tenant borrowed is cut when another tenant's guarantee needs
+   * the memory, or when entitlements change; `PromiseCut` tells of it. Within a guarantee it is never cut.
+   * Like extents it is the session's, not the cache's: DestroyCache leaves it to lapse.
+   * Errors: INVALID_ARGUMENT (field named), CACHE_UNKNOWN, GRANT_DUPLICATE (the number is in use),
+   * RESOURCE_EXHAUSTED (as for Acquire), DRAINING. A refused one changes nothing.
+   */
+  reserve(argument: _kvspan_v1_ReserveRequest, metadata: grpc.Metadata, options: grpc.CallOptions, callback: grpc.requestCallback<_kvspan_v1_ReserveResponse__Output>): grpc.ClientUnaryCall;
+  reserve(argument: _kvspan_v1_ReserveRequest, metadata: grpc.Metadata, callback: grpc.requestCallback<_kvspan_v1_ReserveResponse__Output>): grpc.ClientUnaryCall;
+  reserve(argument: _kvspan_v1_ReserveRequest, options: grpc.CallOptions, callback: grpc.requestCallback<_kvspan_v1_ReserveResponse__Output>): grpc.ClientUnaryCall;
+  reserve(argument: _kvspan_v1_ReserveRequest, callback: grpc.requestCallback<_kvspan_v1_ReserveResponse__Output>): grpc.ClientUnaryCall;
+  
+  /**
    * The unary twin of `SessionRequest.return`. All or nothing: one bad id and no extent is
    * returned. Errors: EXTENT_UNKNOWN, EXTENT_FOREIGN, EXTENT_RETURNED.
    */
@@ -157,6 +200,21 @@ export interface MemoryServiceClient extends grpc.Client {
   return(argument: _kvspan_v1_ReturnRequest, metadata: grpc.Metadata, callback: grpc.requestCallback<_kvspan_v1_ReturnResponse__Output>): grpc.ClientUnaryCall;
   return(argument: _kvspan_v1_ReturnRequest, options: grpc.CallOptions, callback: grpc.requestCallback<_kvspan_v1_ReturnResponse__Output>): grpc.ClientUnaryCall;
   return(argument: _kvspan_v1_ReturnRequest, callback: grpc.requestCallback<_kvspan_v1_ReturnResponse__Output>): grpc.ClientUnaryCall;
+  
+  /**
+   * The unary twin of `ExchangeRequest.promise`. Errors: PROMISE_UNKNOWN, INVALID_ARGUMENT.
+   */
+  UpdatePromise(argument: _kvspan_v1_UpdatePromiseRequest, metadata: grpc.Metadata, options: grpc.CallOptions, callback: grpc.requestCallback<_kvspan_v1_UpdatePromiseResponse__Output>): grpc.ClientUnaryCall;
+  UpdatePromise(argument: _kvspan_v1_UpdatePromiseRequest, metadata: grpc.Metadata, callback: grpc.requestCallback<_kvspan_v1_UpdatePromiseResponse__Output>): grpc.ClientUnaryCall;
+  UpdatePromise(argument: _kvspan_v1_UpdatePromiseRequest, options: grpc.CallOptions, callback: grpc.requestCallback<_kvspan_v1_UpdatePromiseResponse__Output>): grpc.ClientUnaryCall;
+  UpdatePromise(argument: _kvspan_v1_UpdatePromiseRequest, callback: grpc.requestCallback<_kvspan_v1_UpdatePromiseResponse__Output>): grpc.ClientUnaryCall;
+  /**
+   * The unary twin of `ExchangeRequest.promise`. Errors: PROMISE_UNKNOWN, INVALID_ARGUMENT.
+   */
+  updatePromise(argument: _kvspan_v1_UpdatePromiseRequest, metadata: grpc.Metadata, options: grpc.CallOptions, callback: grpc.requestCallback<_kvspan_v1_UpdatePromiseResponse__Output>): grpc.ClientUnaryCall;
+  updatePromise(argument: _kvspan_v1_UpdatePromiseRequest, metadata: grpc.Metadata, callback: grpc.requestCallback<_kvspan_v1_UpdatePromiseResponse__Output>): grpc.ClientUnaryCall;
+  updatePromise(argument: _kvspan_v1_UpdatePromiseRequest, options: grpc.CallOptions, callback: grpc.requestCallback<_kvspan_v1_UpdatePromiseResponse__Output>): grpc.ClientUnaryCall;
+  updatePromise(argument: _kvspan_v1_UpdatePromiseRequest, callback: grpc.requestCallback<_kvspan_v1_UpdatePromiseResponse__Output>): grpc.ClientUnaryCall;
   
 }
 
@@ -207,10 +265,32 @@ export interface MemoryServiceHandlers extends grpc.UntypedServiceImplementation
   PlaceCache: grpc.handleUnaryCall<_kvspan_v1_PlaceCacheRequest__Output, _kvspan_v1_PlaceCacheResponse>;
   
   /**
+   * Asks for a promise: memory that the daemon keeps free for one slot of a cache to grow to a length,
+   * so that whoever admitted the request need never preempt it for want of memory. Nothing is granted
+   * by it; what is promised counts as if it were held, against the pool, the session's limit and its
+   * tenant's, and is used by `Acquire` with its `promise_id`, which is then met at once. It waits in
+   * line as a grant does, and is cancelled as one. The unary twin of `ExchangeRequest.reserve`.
+   * 
+   * A promise is made smaller by what is used of it and by `UpdatePromiseRequest`, never larger. It ends when
+   * nothing is left of it, when it lapses (no use and no update for `lapse_ms`), and with its session's
+   * connection. A promise out of what a tenant borrowed is cut when another tenant's guarantee needs
+   * the memory, or when entitlements change; `PromiseCut` tells of it. Within a guarantee it is never cut.
+   * Like extents it is the session's, not the cache's: DestroyCache leaves it to lapse.
+   * Errors: INVALID_ARGUMENT (field named), CACHE_UNKNOWN, GRANT_DUPLICATE (the number is in use),
+   * RESOURCE_EXHAUSTED (as for Acquire), DRAINING. A refused one changes nothing.
+   */
+  Reserve: grpc.handleUnaryCall<_kvspan_v1_ReserveRequest__Output, _kvspan_v1_ReserveResponse>;
+  
+  /**
    * The unary twin of `SessionRequest.return`. All or nothing: one bad id and no extent is
    * returned. Errors: EXTENT_UNKNOWN, EXTENT_FOREIGN, EXTENT_RETURNED.
    */
   Return: grpc.handleUnaryCall<_kvspan_v1_ReturnRequest__Output, _kvspan_v1_ReturnResponse>;
+  
+  /**
+   * The unary twin of `ExchangeRequest.promise`. Errors: PROMISE_UNKNOWN, INVALID_ARGUMENT.
+   */
+  UpdatePromise: grpc.handleUnaryCall<_kvspan_v1_UpdatePromiseRequest__Output, _kvspan_v1_UpdatePromiseResponse>;
   
 }
 
@@ -222,5 +302,7 @@ export interface MemoryServiceDefinition extends grpc.ServiceDefinition {
   Exchange: MethodDefinition<_kvspan_v1_ExchangeRequest, _kvspan_v1_ExchangeResponse, _kvspan_v1_ExchangeRequest__Output, _kvspan_v1_ExchangeResponse__Output>
   GetServerInfo: MethodDefinition<_kvspan_v1_GetServerInfoRequest, _kvspan_v1_GetServerInfoResponse, _kvspan_v1_GetServerInfoRequest__Output, _kvspan_v1_GetServerInfoResponse__Output>
   PlaceCache: MethodDefinition<_kvspan_v1_PlaceCacheRequest, _kvspan_v1_PlaceCacheResponse, _kvspan_v1_PlaceCacheRequest__Output, _kvspan_v1_PlaceCacheResponse__Output>
+  Reserve: MethodDefinition<_kvspan_v1_ReserveRequest, _kvspan_v1_ReserveResponse, _kvspan_v1_ReserveRequest__Output, _kvspan_v1_ReserveResponse__Output>
   Return: MethodDefinition<_kvspan_v1_ReturnRequest, _kvspan_v1_ReturnResponse, _kvspan_v1_ReturnRequest__Output, _kvspan_v1_ReturnResponse__Output>
+  UpdatePromise: MethodDefinition<_kvspan_v1_UpdatePromiseRequest, _kvspan_v1_UpdatePromiseResponse, _kvspan_v1_UpdatePromiseRequest__Output, _kvspan_v1_UpdatePromiseResponse__Output>
 }

@@ -28,6 +28,11 @@ export interface SessionInfo {
    * It has not brought it yet: its grants are met after all others'.
    */
   'servedLast'?: (boolean);
+  /**
+   * Kept free for it by promise, beside what it holds.
+   */
+  'promisedBytes'?: (number | string | Long);
+  'promiseCount'?: (number);
 }
 
 export interface SessionInfo__Output {
@@ -55,4 +60,9 @@ export interface SessionInfo__Output {
    * It has not brought it yet: its grants are met after all others'.
    */
   'servedLast': (boolean);
+  /**
+   * Kept free for it by promise, beside what it holds.
+   */
+  'promisedBytes': (string);
+  'promiseCount': (number);
 }

@@ -11,7 +11,7 @@ export interface TenantInfo {
    */
   'heldBytes'?: (number | string | Long);
   /**
-   * Of these, above the guarantee: what others' guarantees may take back.
+   * Of these, and of what is promised, above the guarantee: what others' guarantees may take back.
    */
   'borrowedBytes'?: (number | string | Long);
   'sessionCount'?: (number);
@@ -20,6 +20,10 @@ export interface TenantInfo {
    * How often one of its sessions did not bring by the deadline what a guarantee needed.
    */
   'overdueCount'?: (number);
+  /**
+   * Kept free for its sessions by promise.
+   */
+  'promisedBytes'?: (number | string | Long);
 }
 
 export interface TenantInfo__Output {
@@ -30,7 +34,7 @@ export interface TenantInfo__Output {
    */
   'heldBytes': (string);
   /**
-   * Of these, above the guarantee: what others' guarantees may take back.
+   * Of these, and of what is promised, above the guarantee: what others' guarantees may take back.
    */
   'borrowedBytes': (string);
   'sessionCount': (number);
@@ -39,4 +43,8 @@ export interface TenantInfo__Output {
    * How often one of its sessions did not bring by the deadline what a guarantee needed.
    */
   'overdueCount': (number);
+  /**
+   * Kept free for its sessions by promise.
+   */
+  'promisedBytes': (string);
 }
