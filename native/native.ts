@@ -85,6 +85,11 @@ export interface ChannelServer {
     ackTimeoutMs: number,
   ): Promise<GrantOutcome>;
   disconnect(connection: number): void;
+  /**
+   * Ends the peer's process by SIGKILL, through its pidfd: never another process that has its number by
+   * now. Nothing if it has exited. PERMISSION_DENIED if this process may not.
+   */
+  kill(connection: number): void;
   /** Of a closed connection whose process holds nothing of it: its exit is not waited for. */
   forget(connection: number): void;
   close(): void;

@@ -9,7 +9,7 @@ import { Grants, type GrantWish } from './grants.js';
 import { ANSWER_TIMEOUT_MS, type Granted, type Link } from './link.js';
 import { heldExtents, type Memory, type MemoryEvents } from './mapping/memory.js';
 import { MapperWishes } from './mapper-wishes.js';
-import { Returns } from './returns.js';
+import { type ReturnPath, Returns } from './returns.js';
 import type { HeldExtent, ServerInfo } from './service.js';
 import type { SessionState, SessionStats } from './stats.js';
 import type { AcquireOptions, Cache, CacheOptions, Session } from './types.js';
@@ -34,7 +34,9 @@ export class ClientSession implements Session, CacheOwner {
   readonly #connection: Connection;
   readonly #listeners = new Listeners();
   readonly #grants = new Grants();
-  readonly #returns = new Returns(() => this.#connection.link);
+  readonly #returns = new Returns(
+    () => this.#connection.link ?? this.#connection.eviction,
+  );
   readonly #wishes: MapperWishes;
   readonly #caches = new Set<SessionCache>();
   #closing: Promise<void> | null = null;
@@ -67,7 +69,8 @@ export class ClientSession implements Session, CacheOwner {
           this.#grants.failAll(error);
           this.#returns.interrupt(error);
         },
-        installed: () => this.#installed(),
+        installed: () => this.#tellWhatWaits(),
+        evicted: () => this.#tellWhatWaits(),
         restore: link => this.#restore(link),
       },
     );
@@ -90,6 +93,7 @@ export class ClientSession implements Session, CacheOwner {
 
   get state(): SessionState {
     if (this.#closing !== null) return 'closed';
+    if (this.#connection.eviction !== null) return 'evicted';
     return this.connected ? 'connected' : 'disconnected';
   }
 
@@ -188,7 +192,7 @@ export class ClientSession implements Session, CacheOwner {
     const wanted = new Set(ids.map((id, index) => validate.bytes(`ids[${index}]`, id)));
     if (wanted.size !== ids.length)
       throw badField('ids', `${ids.length} ids, some twice`, 'each extent once');
-    this.#connection.require('Session.returnExtents');
+    if (this.#connection.eviction === null) this.#connection.require('Session.returnExtents');
     const held = this.extents().filter(extent => wanted.has(extent.id));
     this.#memory.returnExtents(BigUint64Array.from(ids));
     await this.#returns.expect(ids);
@@ -271,10 +275,11 @@ export class ClientSession implements Session, CacheOwner {
   }
 
   async cacheClosed(cache: SessionCache): Promise<void> {
-    const { link } = this.#connection;
-    await link?.service.destroyCache(cache.cacheId, CLOSE_TIMEOUT_MS).catch(() => undefined);
+    const way = this.#connection.link ?? this.#connection.eviction;
+    if (way?.open === true)
+      await way.service.destroyCache(cache.cacheId, CLOSE_TIMEOUT_MS).catch(() => undefined);
     // Else it is told once there is a session again: until then its addresses are taken.
-    if (link?.open === true) this.#caches.delete(cache);
+    if (way?.open === true) this.#caches.delete(cache);
   }
 
   async #wishInBackground(wish: GrantWish): Promise<Granted> {
@@ -299,7 +304,7 @@ export class ClientSession implements Session, CacheOwner {
   }
 
   /** What nobody could be told is told now. */
-  #installed(): void {
+  #tellWhatWaits(): void {
     this.#returns.resume();
     for (const cache of this.#caches) if (cache.closed) void this.cacheClosed(cache);
   }
@@ -328,8 +333,9 @@ export class ClientSession implements Session, CacheOwner {
     this.#connection.stopReconnecting();
     try {
       await Promise.all([...this.#caches].map(cache => cache.close()));
-      const { link } = this.#connection;
-      if (link !== null) await this.#giveBackAll(link);
+      const { link, eviction } = this.#connection;
+      const way = link ?? eviction;
+      if (way !== null) await this.#giveBackAll(way, link);
     } finally {
       const closed = new KvspanError('CLOSED', 'the session was closed');
       this.#connection.end(closed);
@@ -344,10 +350,10 @@ export class ClientSession implements Session, CacheOwner {
    * may be on its way out by other hands (the mapper's, above high water), and then is not here to
    * be given, but still on the account.
    */
-  async #giveBackAll(link: Link): Promise<void> {
+  async #giveBackAll(way: ReturnPath, link: Link | null): Promise<void> {
     let least = this.#memory.stats().heldBytes;
-    for (let until = now() + CLOSE_TIMEOUT_MS; link.open && now() < until; ) {
-      await this.#grants.settleAll(link, CLOSE_TIMEOUT_MS);
+    for (let until = now() + CLOSE_TIMEOUT_MS; way.open && now() < until; ) {
+      if (link !== null) await this.#grants.settleAll(link, CLOSE_TIMEOUT_MS);
       await this.#memory.giveBack(this.#memory.stats().heldBytes);
       const acknowledged = this.#returns.acknowledged();
       await within(acknowledged, CLOSE_TIMEOUT_MS, 'returning everything').catch(() => undefined);

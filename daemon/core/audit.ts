@@ -78,7 +78,7 @@ function auditSession(session: Session, pool: Pool): void {
     `${name}: its extents are ${held} bytes, its account says ${session.heldBytes}`,
   );
   expect(
-    session.state === 'open' || session.waiting.length === 0,
+    (session.state === 'open' && !session.evicted) || session.waiting.length === 0,
     `${name}: is ${session.state} and waits`,
   );
   expect(

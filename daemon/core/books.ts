@@ -5,7 +5,7 @@ import { sortAdopted, type AdoptedSpec, type Extent } from './extents.js';
 import { GrantDesk } from './grant-desk.js';
 import { checkLimits } from './limits.js';
 import { Pool } from './pool.js';
-import { isLeftBehind, SessionTable, type Session } from './sessions.js';
+import { evictedError, isLeftBehind, SessionTable, type Session } from './sessions.js';
 import { TenantTable, tenantView } from './tenants.js';
 import {
   bytes,
@@ -59,6 +59,7 @@ export class Books {
   openSession(peer: Peer, now: Instant): SessionId {
     this.refuseWhenDraining();
     const tenant = this.tenantTable.of(peer);
+    this.table.admit(peer);
     const { sessionsMax } = this.limits;
     // Closed sessions count until their process exits: else one process could open any number.
     if (this.table.count >= sessionsMax) {
@@ -83,6 +84,7 @@ export class Books {
       barren: false,
       overdueAboveBytes: null,
       overdueCount: 0,
+      evicted: false,
     });
     return id;
   }
@@ -197,6 +199,15 @@ export class Books {
     return [...dismissed, ...this.desk.follow(session, now)];
   }
 
+  evict(id: SessionId, now: Instant): Effect[] {
+    const session = this.table.living(id);
+    session.evicted = true;
+    if (session.state !== 'open') return [];
+    session.state = 'lingering';
+    const why = evictedError(id, session.peer.pid, 'the grant will not be met');
+    return [...this.desk.dismiss(session, why), ...this.desk.follow(session, now)];
+  }
+
   expire(now: Instant): Effect[] {
     return this.desk.expire(now);
   }
@@ -214,8 +225,7 @@ export class Books {
     const sessions = [...this.table];
     const tenants = Array.from(this.tenantTable, tenant => {
       const own = sessions.filter(session => session.tenant === tenant);
-      const waiting = own.reduce((total, session) => total + session.waiting.length, 0);
-      return tenantView(tenant, own.length, waiting);
+      return tenantView(tenant, own);
     });
     return { revision: this.tenantTable.revision, tenants };
   }
@@ -299,6 +309,7 @@ export class Books {
       openedAt,
       heldBytes,
       state: session.state === 'open' ? 'open' : 'lingering',
+      evicted: session.evicted,
       limitBytes: this.desk.limitOf(session),
       extentCount: session.extents.size,
       cacheCount: session.caches.size,

@@ -18,6 +18,8 @@ export interface SessionView {
   readonly peer: Peer;
   readonly tenant: string;
   readonly state: SessionState;
+  /** It is `lingering`, may only give back, and keeps its process out. */
+  readonly evicted: boolean;
   readonly openedAt: Instant;
   readonly heldBytes: Bytes;
   readonly limitBytes: Bytes;
@@ -39,6 +41,8 @@ export interface TenantView {
   readonly heldBytes: Bytes;
   /** Of what it holds: above its guarantee. */
   readonly borrowedBytes: Bytes;
+  /** Of what it holds: by evicted sessions. */
+  readonly evictedBytes: Bytes;
   readonly sessionCount: number;
   readonly waitingGrantCount: number;
   readonly overdueCount: number;

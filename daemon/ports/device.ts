@@ -46,6 +46,8 @@ export interface ExtentChannel {
     ackTimeoutMs: number,
   ): Promise<GrantOutcome>;
   disconnect(connection: number): void;
+  /** Ends the peer's process by SIGKILL; nothing if it has exited. Throws PERMISSION_DENIED. */
+  kill(connection: number): void;
   /** Of a closed connection whose process holds nothing of it: its exit is not waited for. */
   forget(connection: number): void;
   close(): void;

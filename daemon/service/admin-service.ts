@@ -1,6 +1,9 @@
 /** The view for operators, and what they may change. */
 import type { UntypedServiceImplementation } from '@grpc/grpc-js';
 import { decodeUint64, encodeUint32, encodeUint64 } from '../../proto/codec.js';
+import { KvspanError } from '../../proto/errors.js';
+import type { EvictSessionRequest__Output } from '../../proto/generated/kvspan/v1/EvictSessionRequest.js';
+import type { EvictSessionResponse } from '../../proto/generated/kvspan/v1/EvictSessionResponse.js';
 import type { GetPoolResponse } from '../../proto/generated/kvspan/v1/GetPoolResponse.js';
 import type { ListCachesRequest__Output } from '../../proto/generated/kvspan/v1/ListCachesRequest.js';
 import type { ListCachesResponse } from '../../proto/generated/kvspan/v1/ListCachesResponse.js';
@@ -9,7 +12,7 @@ import type { SetTenantRequest__Output } from '../../proto/generated/kvspan/v1/S
 import { sessionId } from '../core/types.js';
 import type { ServiceContext } from './context.js';
 import { guardUnary } from './guard.js';
-import { listTenants, refuseChange, setTenant } from './tenant-service.js';
+import { listTenants, setTenant } from './tenant-service.js';
 import { encodeCache, encodeDevice, encodeSession } from './wire.js';
 
 /** `mayChange`: whoever calls is the daemon's own user. */
@@ -26,6 +29,9 @@ export function adminService(
     ListTenants: guardUnary('ListTenants', context, () => listTenants(context)),
     SetTenant: guardUnary('SetTenant', context, (request: SetTenantRequest__Output) =>
       mayChange ? setTenant(context, request) : refuseChange(),
+    ),
+    EvictSession: guardUnary('EvictSession', context, (request: EvictSessionRequest__Output) =>
+      mayChange ? evictSession(context, request) : refuseChange(),
     ),
   };
 }
@@ -49,6 +55,22 @@ function pool({ ledger, device, clock, startedAt, version }: ServiceContext): Ge
     uptimeMs: encodeUint64(BigInt(Math.floor(clock.now() - startedAt)), 'uptime_ms'),
     version,
   };
+}
+
+/** Who may connect to the service's socket may be another user; nobody's limits are his to change. */
+function refuseChange(): never {
+  throw new KvspanError(
+    'PERMISSION_DENIED',
+    'tenants are changed and sessions evicted only on admin.sock',
+  );
+}
+
+function evictSession(
+  { lifecycle, clock }: ServiceContext,
+  { sessionId: id, kill }: EvictSessionRequest__Output,
+): EvictSessionResponse {
+  const evicted = lifecycle.evict(sessionId(decodeUint64(id, 'session_id')), kill);
+  return { session: encodeSession(evicted, clock.now()), killed: kill };
 }
 
 function listSessions({ ledger, clock }: ServiceContext): ListSessionsResponse {

@@ -71,6 +71,7 @@ export class DaemonServices {
       log,
       effects,
       sessions,
+      lifecycle: this.lifecycle,
       startedAt: clock.now(),
       extentSocket: paths.extents,
     };

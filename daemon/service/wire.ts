@@ -104,7 +104,7 @@ export const encodeSession = (view: SessionView, now: Instant): SessionInfo => (
   uid: encodeUint32(view.peer.uid, 'session.uid'),
   gid: encodeUint32(view.peer.gid, 'session.gid'),
   name: view.peer.name,
-  state: sessionStates[view.state],
+  state: view.evicted ? 'SESSION_STATE_EVICTED' : sessionStates[view.state],
   heldBytes: encodeUint64(view.heldBytes, 'session.held_bytes'),
   limitBytes: encodeUint64(view.limitBytes, 'session.limit_bytes'),
   extentCount: encodeUint64(BigInt(view.extentCount), 'session.extent_count'),

@@ -39,6 +39,7 @@ export interface LogFields {
   readonly device?: string;
   readonly path?: string;
   readonly signal?: string;
+  readonly killed?: boolean;
   readonly reclaim?: bigint;
 }
 

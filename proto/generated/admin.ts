@@ -6,6 +6,8 @@ import type { CacheGeometry as _kvspan_v1_CacheGeometry, CacheGeometry__Output a
 import type { CacheInfo as _kvspan_v1_CacheInfo, CacheInfo__Output as _kvspan_v1_CacheInfo__Output } from './kvspan/v1/CacheInfo.js';
 import type { CachePlan as _kvspan_v1_CachePlan, CachePlan__Output as _kvspan_v1_CachePlan__Output } from './kvspan/v1/CachePlan.js';
 import type { DeviceInfo as _kvspan_v1_DeviceInfo, DeviceInfo__Output as _kvspan_v1_DeviceInfo__Output } from './kvspan/v1/DeviceInfo.js';
+import type { EvictSessionRequest as _kvspan_v1_EvictSessionRequest, EvictSessionRequest__Output as _kvspan_v1_EvictSessionRequest__Output } from './kvspan/v1/EvictSessionRequest.js';
+import type { EvictSessionResponse as _kvspan_v1_EvictSessionResponse, EvictSessionResponse__Output as _kvspan_v1_EvictSessionResponse__Output } from './kvspan/v1/EvictSessionResponse.js';
 import type { GetPoolRequest as _kvspan_v1_GetPoolRequest, GetPoolRequest__Output as _kvspan_v1_GetPoolRequest__Output } from './kvspan/v1/GetPoolRequest.js';
 import type { GetPoolResponse as _kvspan_v1_GetPoolResponse, GetPoolResponse__Output as _kvspan_v1_GetPoolResponse__Output } from './kvspan/v1/GetPoolResponse.js';
 import type { Holder as _kvspan_v1_Holder, Holder__Output as _kvspan_v1_Holder__Output } from './kvspan/v1/Holder.js';
@@ -35,6 +37,8 @@ export interface ProtoGrpcType {
       CachePlan: MessageTypeDefinition<_kvspan_v1_CachePlan, _kvspan_v1_CachePlan__Output>
       DeviceInfo: MessageTypeDefinition<_kvspan_v1_DeviceInfo, _kvspan_v1_DeviceInfo__Output>
       Dtype: EnumTypeDefinition
+      EvictSessionRequest: MessageTypeDefinition<_kvspan_v1_EvictSessionRequest, _kvspan_v1_EvictSessionRequest__Output>
+      EvictSessionResponse: MessageTypeDefinition<_kvspan_v1_EvictSessionResponse, _kvspan_v1_EvictSessionResponse__Output>
       GetPoolRequest: MessageTypeDefinition<_kvspan_v1_GetPoolRequest, _kvspan_v1_GetPoolRequest__Output>
       GetPoolResponse: MessageTypeDefinition<_kvspan_v1_GetPoolResponse, _kvspan_v1_GetPoolResponse__Output>
       Holder: MessageTypeDefinition<_kvspan_v1_Holder, _kvspan_v1_Holder__Output>

@@ -23,7 +23,7 @@ import {
   socketPaths,
   type SocketPaths,
 } from '../../daemon/transport/socket-directory.js';
-import type { KvspanError } from '../../proto/errors.js';
+import { KvspanError } from '../../proto/errors.js';
 import type { AdminServiceClient } from '../../proto/generated/kvspan/v1/AdminService.js';
 import type { ExchangeRequest } from '../../proto/generated/kvspan/v1/ExchangeRequest.js';
 import type { ExchangeResponse__Output } from '../../proto/generated/kvspan/v1/ExchangeResponse.js';
@@ -200,6 +200,8 @@ export class ScriptedChannel implements ExtentChannel {
   readonly sent: bigint[] = [];
   /** Connections whose process need not be waited for. */
   readonly forgotten: number[] = [];
+  readonly killed: number[] = [];
+  unkillable = false;
   hold = false;
   private lastConnection = 0;
 
@@ -231,6 +233,11 @@ export class ScriptedChannel implements ExtentChannel {
 
   disconnect(connection: number): void {
     this.onEvent({ kind: 'closed', connection, reason: 'disconnected' });
+  }
+
+  kill(connection: number): void {
+    if (this.unkillable) throw new KvspanError('PERMISSION_DENIED', 'scripted: may not');
+    this.killed.push(connection);
   }
 
   forget(connection: number): void {

@@ -28,6 +28,7 @@ RETRYABLE: Final = frozenset(
 #: Every code there is; another one (of a newer daemon) is told as PROTOCOL, its text kept.
 CODES: Final = RETRYABLE | {
     "INVALID_ARGUMENT",
+    "SESSION_EVICTED",
     "SESSION_UNKNOWN",
     "TENANT_UNKNOWN",
     "REVISION_STALE",

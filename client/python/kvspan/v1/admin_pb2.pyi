@@ -13,9 +13,11 @@ class SessionState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     SESSION_STATE_UNSPECIFIED: _ClassVar[SessionState]
     SESSION_STATE_OPEN: _ClassVar[SessionState]
     SESSION_STATE_LINGERING: _ClassVar[SessionState]
+    SESSION_STATE_EVICTED: _ClassVar[SessionState]
 SESSION_STATE_UNSPECIFIED: SessionState
 SESSION_STATE_OPEN: SessionState
 SESSION_STATE_LINGERING: SessionState
+SESSION_STATE_EVICTED: SessionState
 
 class GetPoolRequest(_message.Message):
     __slots__ = ()
@@ -116,7 +118,7 @@ class TenantEntitlement(_message.Message):
     def __init__(self, guaranteed_bytes: _Optional[int] = ..., limit_bytes: _Optional[int] = ..., weight: _Optional[int] = ..., held: bool = ...) -> None: ...
 
 class TenantInfo(_message.Message):
-    __slots__ = ("name", "entitlement", "held_bytes", "borrowed_bytes", "session_count", "waiting_grant_count", "overdue_count")
+    __slots__ = ("name", "entitlement", "held_bytes", "borrowed_bytes", "session_count", "waiting_grant_count", "overdue_count", "evicted_bytes")
     NAME_FIELD_NUMBER: _ClassVar[int]
     ENTITLEMENT_FIELD_NUMBER: _ClassVar[int]
     HELD_BYTES_FIELD_NUMBER: _ClassVar[int]
@@ -124,6 +126,7 @@ class TenantInfo(_message.Message):
     SESSION_COUNT_FIELD_NUMBER: _ClassVar[int]
     WAITING_GRANT_COUNT_FIELD_NUMBER: _ClassVar[int]
     OVERDUE_COUNT_FIELD_NUMBER: _ClassVar[int]
+    EVICTED_BYTES_FIELD_NUMBER: _ClassVar[int]
     name: str
     entitlement: TenantEntitlement
     held_bytes: int
@@ -131,7 +134,8 @@ class TenantInfo(_message.Message):
     session_count: int
     waiting_grant_count: int
     overdue_count: int
-    def __init__(self, name: _Optional[str] = ..., entitlement: _Optional[_Union[TenantEntitlement, _Mapping]] = ..., held_bytes: _Optional[int] = ..., borrowed_bytes: _Optional[int] = ..., session_count: _Optional[int] = ..., waiting_grant_count: _Optional[int] = ..., overdue_count: _Optional[int] = ...) -> None: ...
+    evicted_bytes: int
+    def __init__(self, name: _Optional[str] = ..., entitlement: _Optional[_Union[TenantEntitlement, _Mapping]] = ..., held_bytes: _Optional[int] = ..., borrowed_bytes: _Optional[int] = ..., session_count: _Optional[int] = ..., waiting_grant_count: _Optional[int] = ..., overdue_count: _Optional[int] = ..., evicted_bytes: _Optional[int] = ...) -> None: ...
 
 class ListTenantsResponse(_message.Message):
     __slots__ = ("tenants", "revision")
@@ -158,6 +162,22 @@ class SetTenantResponse(_message.Message):
     tenant: TenantInfo
     revision: int
     def __init__(self, tenant: _Optional[_Union[TenantInfo, _Mapping]] = ..., revision: _Optional[int] = ...) -> None: ...
+
+class EvictSessionRequest(_message.Message):
+    __slots__ = ("session_id", "kill")
+    SESSION_ID_FIELD_NUMBER: _ClassVar[int]
+    KILL_FIELD_NUMBER: _ClassVar[int]
+    session_id: int
+    kill: bool
+    def __init__(self, session_id: _Optional[int] = ..., kill: bool = ...) -> None: ...
+
+class EvictSessionResponse(_message.Message):
+    __slots__ = ("session", "killed")
+    SESSION_FIELD_NUMBER: _ClassVar[int]
+    KILLED_FIELD_NUMBER: _ClassVar[int]
+    session: SessionInfo
+    killed: bool
+    def __init__(self, session: _Optional[_Union[SessionInfo, _Mapping]] = ..., killed: bool = ...) -> None: ...
 
 class ListCachesRequest(_message.Message):
     __slots__ = ("session_id",)

@@ -20,6 +20,10 @@ export interface TenantInfo {
    * How often one of its sessions did not bring by the deadline what a guarantee needed.
    */
   'overdueCount'?: (number);
+  /**
+   * Of what it holds: on the accounts of evicted sessions, whose processes still have it.
+   */
+  'evictedBytes'?: (number | string | Long);
 }
 
 export interface TenantInfo__Output {
@@ -39,4 +43,8 @@ export interface TenantInfo__Output {
    * How often one of its sessions did not bring by the deadline what a guarantee needed.
    */
   'overdueCount': (number);
+  /**
+   * Of what it holds: on the accounts of evicted sessions, whose processes still have it.
+   */
+  'evictedBytes': (string);
 }
