@@ -10,6 +10,7 @@ describe('a session', () => {
       id: session,
       peer: peer(42),
       state: 'open',
+      evicted: false,
       openedAt: 7,
       heldBytes: 0n,
       limitBytes: pages(12),

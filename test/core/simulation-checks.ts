@@ -76,11 +76,13 @@ export function checkViews(ledger: Ledger, model: ReferenceModel): void {
   const views = ledger.sessions();
   same(
     'sessions',
-    views.map(({ id, heldBytes, state }) => `${id} ${heldBytes} ${state}`).join('; '),
+    views
+      .map(({ id, heldBytes, state, evicted }) => `${id} ${heldBytes} ${state} ${evicted}`)
+      .join('; '),
     model.sessions
       .map(
-        ({ id, state }) =>
-          `${id} ${pages(model.held(id))} ${state === 'open' ? 'open' : 'lingering'}`,
+        ({ id, state, evicted }) =>
+          `${id} ${pages(model.held(id))} ${state === 'open' ? 'open' : 'lingering'} ${evicted}`,
       )
       .join('; '),
   );
