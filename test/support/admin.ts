@@ -3,6 +3,7 @@ import { credentials, type requestCallback } from '@grpc/grpc-js';
 import { join } from 'node:path';
 import { ADMIN_SOCKET, SERVICE_SOCKET } from '../../proto/paths.js';
 import { loadPackage } from '../../proto/load.js';
+import type { EvictSessionResponse__Output } from '../../proto/generated/kvspan/v1/EvictSessionResponse.js';
 import type { GetPoolResponse__Output } from '../../proto/generated/kvspan/v1/GetPoolResponse.js';
 import type { ListTenantsResponse__Output } from '../../proto/generated/kvspan/v1/ListTenantsResponse.js';
 import type { SetTenantResponse__Output } from '../../proto/generated/kvspan/v1/SetTenantResponse.js';
@@ -82,11 +83,17 @@ export class Admin {
     }));
   }
 
-  async tenant(name: string): Promise<{ heldBytes: bigint; overdue: number }> {
+  async tenant(
+    name: string,
+  ): Promise<{ heldBytes: bigint; evictedBytes: bigint; overdue: number }> {
     const list = await this.tenants();
     const tenant = list.tenants.find(other => other.name === name);
     if (tenant === undefined) throw new Error(`no tenant ${name}`);
-    return { heldBytes: BigInt(tenant.heldBytes), overdue: tenant.overdueCount };
+    return {
+      heldBytes: BigInt(tenant.heldBytes),
+      evictedBytes: BigInt(tenant.evictedBytes),
+      overdue: tenant.overdueCount,
+    };
   }
 
   /** On top of whatever is there now. */
@@ -101,6 +108,14 @@ export class Admin {
     await call<SetTenantResponse__Output>(done =>
       this.#operator.setTenant({ name, revision, entitlement }, done),
     );
+  }
+
+  async evict(sessionId: bigint, kill = false): Promise<{ pid: number; killed: boolean }> {
+    const request = { sessionId: `${sessionId}`, kill };
+    const answer = await call<EvictSessionResponse__Output>(done =>
+      this.#operator.evictSession(request, done),
+    );
+    return { pid: answer.session?.pid ?? 0, killed: answer.killed };
   }
 
   private tenants(): Promise<ListTenantsResponse__Output> {

@@ -68,10 +68,10 @@ class Session:
         self._closing = False
         self._closed = threading.Event()
         hooks = ConnectionHooks(
-            *(self._reclaim, self._installed, self._lost, self._restore, self._hear)
+            *(self._reclaim, self._tell, self._lost, self._restore, self._tell, self._hear)
         )
         self._connection = Connection(server, meeting, reconnect, memory, self._listeners, hooks)
-        self._returns = Returns(lambda: self._connection.link)
+        self._returns = Returns(lambda: self._connection.link or self._connection.eviction)
         self._wishes = MapperWishes(server.page_bytes, self._wish_in_background, self._refill_done)
         self._thread = threading.Thread(target=self._pump, name="kvspan events", daemon=True)
         self._thread.start()
@@ -99,6 +99,8 @@ class Session:
     def state(self) -> SessionState:
         if self._closing:
             return "closed"
+        if self._connection.eviction is not None:
+            return "evicted"
         return "connected" if self.connected else "disconnected"
 
     @property
@@ -236,7 +238,7 @@ class Session:
     def cache_closed(self, cache: Cache) -> None:
         """Tells the daemon, if it is there; else it is told once there is a session again: until
         then its addresses are taken."""
-        link = self._connection.link
+        link = self._connection.link or self._connection.eviction
         if link is None:
             return
         try:
@@ -286,7 +288,7 @@ class Session:
         except KvspanError as failure:
             log.debug("refill_done: %s", failure)
 
-    def _installed(self) -> None:
+    def _tell(self) -> None:
         """What nobody could be told is told now."""
         self._returns.resume()
         with self._lock:
@@ -362,7 +364,7 @@ class Session:
         try:
             for cache in caches:
                 cache.close()
-            link = self._connection.link
+            link = self._connection.link or self._connection.eviction
             if link is not None:
                 give_back_all(self._memory, link, self._grants, self._returns, self._hear, caches)
         finally:
