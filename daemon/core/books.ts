@@ -5,7 +5,7 @@ import { sortAdopted, type AdoptedSpec, type Extent } from './extents.js';
 import { GrantDesk } from './grant-desk.js';
 import { checkLimits } from './limits.js';
 import { Pool } from './pool.js';
-import { evictedError, isLeftBehind, SessionTable, type Session } from './sessions.js';
+import { evictedError, inFlightBytes, isLeftBehind, SessionTable, type Session } from './sessions.js';
 import { TenantTable, tenantView } from './tenants.js';
 import {
   bytes,
@@ -308,6 +308,7 @@ export class Books {
       peer,
       openedAt,
       heldBytes,
+      inFlightBytes: inFlightBytes(session),
       state: session.state === 'open' ? 'open' : 'lingering',
       evicted: session.evicted,
       limitBytes: this.desk.limitOf(session),

@@ -3,6 +3,7 @@ import type { Extent, InFlight } from './extents.js';
 import type { Cache } from './caches.js';
 import type { Tenant } from './tenants.js';
 import type { Waiter } from './waiting.js';
+import { bytes } from './types.js';
 import type { Bytes, CacheId, GrantId, Instant, Peer, SessionId } from './types.js';
 
 /** A reclaim that a session has neither reported nor let pass. */
@@ -47,6 +48,13 @@ export function evictedError(id: SessionId, pid: number, what: string): KvspanEr
     'SESSION_EVICTED',
     `session ${id} of process ${pid} was evicted by an administrator: ${what}`,
   );
+}
+
+/** Charged, and not known to have arrived. */
+export function inFlightBytes({ inFlight }: Session): Bytes {
+  let total = 0n;
+  for (const { extents } of inFlight.values()) for (const extent of extents) total += extent.bytes;
+  return bytes(total);
 }
 
 /** The session holds less than before: it may have brought what it owed. */

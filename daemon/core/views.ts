@@ -22,6 +22,8 @@ export interface SessionView {
   readonly evicted: boolean;
   readonly openedAt: Instant;
   readonly heldBytes: Bytes;
+  /** Of these: granted, and not known to have arrived. */
+  readonly inFlightBytes: Bytes;
   readonly limitBytes: Bytes;
   readonly extentCount: number;
   readonly cacheCount: number;

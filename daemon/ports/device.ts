@@ -66,6 +66,20 @@ export interface Device {
   close(): void;
 }
 
+/** Of the device's memory, as the driver or the kernel says it. */
+export interface DeviceUsage {
+  /** By anybody. */
+  readonly usedBytes: bigint;
+  readonly freeBytes: bigint;
+  /** Of each process asked about, null if it cannot be seen; null: the device does not say. */
+  readonly heldBytes: readonly (bigint | null)[] | null;
+}
+
+export interface UsageMeter {
+  /** Off the event loop. Rejects if there is nobody to ask, or no answer. */
+  read(processes: Int32Array): Promise<DeviceUsage>;
+}
+
 /** What only native code can do to this process and its files. */
 export interface System {
   /** Null: another process has it. */

@@ -13,7 +13,7 @@ import { sessionId } from '../core/types.js';
 import type { ServiceContext } from './context.js';
 import { guardUnary } from './guard.js';
 import { listTenants, setTenant } from './tenant-service.js';
-import { encodeCache, encodeDevice, encodeSession } from './wire.js';
+import { encodeCache, encodeDevice, encodeDeviceCheck, encodeSession } from './wire.js';
 
 /** `mayChange`: whoever calls is the daemon's own user. */
 export function adminService(
@@ -36,7 +36,14 @@ export function adminService(
   };
 }
 
-function pool({ ledger, device, clock, startedAt, version }: ServiceContext): GetPoolResponse {
+function pool({
+  ledger,
+  device,
+  deviceWatch,
+  clock,
+  startedAt,
+  version,
+}: ServiceContext): GetPoolResponse {
   const view = ledger.pool();
   return {
     device: encodeDevice(device),
@@ -54,6 +61,7 @@ function pool({ ledger, device, clock, startedAt, version }: ServiceContext): Ge
     returnedTotalBytes: encodeUint64(view.returnedBytes, 'returned_total_bytes'),
     uptimeMs: encodeUint64(BigInt(Math.floor(clock.now() - startedAt)), 'uptime_ms'),
     version,
+    deviceCheck: encodeDeviceCheck(deviceWatch.watched, clock.now()),
   };
 }
 

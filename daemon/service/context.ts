@@ -6,6 +6,7 @@ import type { Clock } from '../ports/clock.js';
 import type { DeviceDescription } from '../ports/device.js';
 import type { Random } from '../ports/tokens.js';
 import type { Logger } from '../telemetry/log.js';
+import type { DeviceWatch } from './device-watch.js';
 import type { EffectRunner } from './effects.js';
 import type { Lifecycle } from './lifecycle.js';
 import type { Sessions } from './sessions.js';
@@ -15,6 +16,7 @@ export interface ServiceContext {
   readonly effects: EffectRunner;
   readonly sessions: Sessions;
   readonly lifecycle: Lifecycle;
+  readonly deviceWatch: DeviceWatch;
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Logger;

@@ -13,6 +13,7 @@ import { badField } from '../../proto/errors.js';
 import type { AcquireRequest__Output } from '../../proto/generated/kvspan/v1/AcquireRequest.js';
 import type { AdoptRequest__Output } from '../../proto/generated/kvspan/v1/AdoptRequest.js';
 import type { CacheInfo } from '../../proto/generated/kvspan/v1/CacheInfo.js';
+import type { DeviceCheck as WireDeviceCheck } from '../../proto/generated/kvspan/v1/DeviceCheck.js';
 import type { DeviceInfo } from '../../proto/generated/kvspan/v1/DeviceInfo.js';
 import type { Grant } from '../../proto/generated/kvspan/v1/Grant.js';
 import type { ReturnRequest__Output } from '../../proto/generated/kvspan/v1/ReturnRequest.js';
@@ -31,6 +32,7 @@ import {
   type Instant,
 } from '../core/types.js';
 import type { DeviceDescription } from '../ports/device.js';
+import type { Watched } from './device-watch.js';
 import type { GrantAnswer } from './effects.js';
 
 /** 0 is no grant: it would be the tag of extents that nobody asked for. */
@@ -95,6 +97,31 @@ export const encodeDevice = (device: DeviceDescription): DeviceInfo => ({
   driver: device.driver,
   totalBytes: encodeUint64(device.totalBytes, 'device.total_bytes'),
 });
+
+export function encodeDeviceCheck(watched: Watched, now: Instant): WireDeviceCheck {
+  const { check, at, looks, unavailable } = watched;
+  const lookCount = encodeUint64(looks, 'device_check.look_count');
+  if (check === null || at === null) return { lookCount, unavailable };
+  const size = (bytes: bigint, name: string): string => encodeUint64(bytes, `device_check.${name}`);
+  return {
+    lookCount,
+    unavailable,
+    ageMs: size(BigInt(Math.max(0, Math.floor(now - at))), 'age_ms'),
+    deviceUsedBytes: size(check.deviceUsedBytes, 'device_used_bytes'),
+    deviceFreeBytes: size(check.deviceFreeBytes, 'device_free_bytes'),
+    grantedBytes: size(check.grantedBytes, 'granted_bytes'),
+    heldBytes: size(check.heldBytes, 'held_bytes'),
+    foreignBytes: size(check.foreignBytes, 'foreign_bytes'),
+    missingBytes: size(check.missingBytes, 'missing_bytes'),
+    unchargedBytes: size(check.unchargedBytes, 'uncharged_bytes'),
+    shortBytes: size(check.shortBytes, 'short_bytes'),
+    differences: check.differences.map(({ pid, chargedBytes, foundBytes }) => ({
+      pid: encodeUint32(pid, 'device_check.differences.pid'),
+      chargedBytes: size(chargedBytes, 'differences.charged_bytes'),
+      foundBytes: size(foundBytes, 'differences.found_bytes'),
+    })),
+  };
+}
 
 const sessionStates = { open: 'SESSION_STATE_OPEN', lingering: 'SESSION_STATE_LINGERING' } as const;
 

@@ -27,6 +27,7 @@ export interface LogFields {
   readonly extents?: number;
   readonly bytes?: bigint;
   readonly missingBytes?: bigint;
+  readonly deviceBytes?: bigint;
   readonly tenant?: string;
   readonly code?: string;
   readonly field?: string;

@@ -13,6 +13,7 @@ describe('a session', () => {
       evicted: false,
       openedAt: 7,
       heldBytes: 0n,
+      inFlightBytes: 0n,
       limitBytes: pages(12),
       extentCount: 0,
       cacheCount: 0,

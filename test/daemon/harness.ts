@@ -13,6 +13,7 @@ import type {
   DeviceDescription,
   ExtentChannel,
   GrantOutcome,
+  UsageMeter,
 } from '../../daemon/ports/device.js';
 import { systemRandom } from '../../daemon/ports/tokens.js';
 import { DaemonServices } from '../../daemon/service/daemon-services.js';
@@ -278,6 +279,7 @@ const hostDevice: DeviceDescription = {
 export async function scriptedDaemon(
   overrides: Overrides = {},
   poolPages = 64n,
+  meter: UsageMeter | null = null,
 ): Promise<ScriptedDaemon> {
   const folder = temporaryFolder();
   const config = loadConfig({ logLevel: 'trace', socketDirectory: folder.path, ...overrides }, {});
@@ -294,6 +296,7 @@ export async function scriptedDaemon(
     config,
     limits,
     device: hostDevice,
+    meter,
     clock: systemClock,
     random: systemRandom,
     log,
