@@ -296,8 +296,8 @@ export interface NativeSession {
 
 export interface UsageQuery {
   readonly backend: Backend;
-  /** cuda: of the device; '' on the host backend. */
-  readonly uuid: string;
+  /** cuda: of the device; null on the host backend. */
+  readonly uuid: string | null;
   /** cuda: path of libcuda; NVML is looked for beside it, then in the system. */
   readonly library: string | null;
   readonly processes: Int32Array;

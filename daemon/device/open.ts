@@ -77,7 +77,7 @@ function meterOf(
 ): UsageMeter {
   return {
     async read(processes) {
-      const query = { backend, uuid, library, processes };
+      const query = { backend, uuid: uuid === '' ? null : uuid, library, processes };
       const { usedBytes, freeBytes, heldBytes } = await native.readUsage(query);
       const held = Array.from(heldBytes, bytes => (bytes === UNSEEN ? null : bytes));
       return { usedBytes, freeBytes, heldBytes: backend === 'cuda' ? null : held };

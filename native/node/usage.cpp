@@ -39,7 +39,7 @@ Napi::Value readUsage(const Napi::CallbackInfo& info) {
     const Fields fields(info[0], "query");
     UsageQuery query;
     query.backend = toWord(fields.at("backend"), fields.path("backend"), {"host", "cuda"});
-    query.uuid = fields.text("uuid");
+    query.uuid = toTextOrNull(fields.at("uuid"), fields.path("uuid"));
     query.library = toTextOrNull(fields.at("library"), fields.path("library"));
     query.processes = toProcesses(fields.at("processes"), fields.path("processes"));
     return promised(

@@ -3,6 +3,7 @@ import { credentials, type requestCallback } from '@grpc/grpc-js';
 import { join } from 'node:path';
 import { ADMIN_SOCKET, SERVICE_SOCKET } from '../../proto/paths.js';
 import { loadPackage } from '../../proto/load.js';
+import type { DeviceCheck__Output } from '../../proto/generated/kvspan/v1/DeviceCheck.js';
 import type { EvictSessionResponse__Output } from '../../proto/generated/kvspan/v1/EvictSessionResponse.js';
 import type { GetPoolResponse__Output } from '../../proto/generated/kvspan/v1/GetPoolResponse.js';
 import type { ListTenantsResponse__Output } from '../../proto/generated/kvspan/v1/ListTenantsResponse.js';
@@ -18,6 +19,20 @@ export interface Pool {
   readonly waitingGrants: number;
   /** Since the daemon started. */
   readonly grantsMet: bigint;
+}
+
+export interface DeviceCheck {
+  readonly looks: number;
+  readonly unavailable: string;
+  readonly usedBytes: bigint;
+  readonly grantedBytes: bigint;
+  readonly heldBytes: bigint;
+  readonly foreignBytes: bigint;
+  readonly missingBytes: bigint;
+  readonly unchargedBytes: bigint;
+  readonly shortBytes: bigint;
+  /** Of processes that have another amount than they are charged. */
+  readonly pids: readonly number[];
 }
 
 export interface Account {
@@ -64,6 +79,24 @@ export class Admin {
       caches: pool.cacheCount,
       waitingGrants: pool.waitingGrantCount,
       grantsMet: BigInt(pool.grantedTotalCount),
+    };
+  }
+
+  /** The books held against the device, as of the latest look. */
+  async deviceCheck(): Promise<DeviceCheck> {
+    const pool = await call<GetPoolResponse__Output>(done => this.#client.getPool({}, done));
+    const check = pool.deviceCheck as DeviceCheck__Output;
+    return {
+      looks: Number(check.lookCount),
+      unavailable: check.unavailable,
+      usedBytes: BigInt(check.deviceUsedBytes),
+      grantedBytes: BigInt(check.grantedBytes),
+      heldBytes: BigInt(check.heldBytes),
+      foreignBytes: BigInt(check.foreignBytes),
+      missingBytes: BigInt(check.missingBytes),
+      unchargedBytes: BigInt(check.unchargedBytes),
+      shortBytes: BigInt(check.shortBytes),
+      pids: check.differences.map(({ pid }) => pid),
     };
   }
 
