@@ -13,6 +13,8 @@ namespace kvspan::contract {
 namespace {
 
 constexpr std::uint64_t kPages = 64;
+// A driver may account in larger pieces than it was asked for; a kernel does not.
+constexpr std::uint64_t kSlackBytes = 16ull << 20;
 // Other programs may take and give back beside this one: one quiet moment will do.
 constexpr int kTries = 20;
 
@@ -30,6 +32,11 @@ DeviceUsage ask(const UsageQuery& query) {
   }
 }
 
+bool isNear(std::uint64_t got, std::uint64_t bytes, const DeviceUsage& usage) {
+  const bool exact = usage.heldBytes.at(0) != kUsageUnseen;
+  return got >= bytes && got - bytes <= (exact ? 0 : kSlackBytes);
+}
+
 // What this process has, as far as the machine says it; else what all have.
 std::uint64_t taken(const DeviceUsage& usage) {
   return usage.heldBytes.at(0) != kUsageUnseen ? usage.heldBytes.at(0) : usage.usedBytes;
@@ -43,17 +50,19 @@ KV_CONTRACT("the machine sees what is created and what is released") {
   const auto query = queryOf(rig);
   const std::uint64_t bytes = kPages * rig.page();
   std::uint64_t grown = 0, shrunk = 0;
-  for (int i = 0; i < kTries && (grown != bytes || shrunk != bytes); ++i) {
-    const auto before = taken(ask(query));
+  for (int i = 0; i < kTries; ++i) {
+    const auto before = ask(query);
     const auto handle = rig.create(kPages);
-    const auto between = taken(ask(query));
+    const auto between = ask(query);
     rig.device().release(handle);
-    const auto after = taken(ask(query));
-    grown = between - before;
-    shrunk = between - after;
+    const auto after = ask(query);
+    grown = taken(between) - taken(before);
+    shrunk = taken(between) - taken(after);
+    if (isNear(grown, bytes, before) && isNear(shrunk, bytes, before)) return;
   }
-  KV_CHECK_EQ(grown, bytes);
-  KV_CHECK_EQ(shrunk, bytes);
+  throw test::Failure("created " + std::to_string(bytes) + " bytes: in use " +
+                      std::to_string(grown) + " more; released: " + std::to_string(shrunk) +
+                      " less");
 }
 
 }  // namespace kvspan::contract
