@@ -42,10 +42,14 @@ describe('a daemon killed under load', () => {
       await daemon.kill();
       // On what they have: nobody is there to give them more.
       await Promise.all(engines.map(engine => engine.progress(PASSES)));
+      // The last time they hold still: what is on the books then came there by adoption alone.
+      if (kill === KILLS) for (const { child } of engines) child.send('pause');
       await daemon.restart();
       for (const engine of engines)
         await until('it is back', () => back(engine, kill), LIMIT_MS);
     }
+    await pauseAndCompare(admin, engines);
+    for (const { child } of engines) child.send('go');
     await Promise.all(engines.map(engine => engine.progress(PASSES)));
     const reports = await pauseAndCompare(admin, engines);
     const held = reports.reduce((total, report) => total + sum(report.held), 0n);
