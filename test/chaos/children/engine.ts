@@ -88,7 +88,7 @@ const report = (): EngineReport => ({
 });
 
 process.on('message', what => {
-  if (what === 'pause') paused = new Promise(done => (resume = done));
+  if (what === 'pause') paused ??= new Promise(done => (resume = done));
   if (what === 'go') {
     paused = null;
     resume();
