@@ -34,9 +34,7 @@ export class ClientSession implements Session, CacheOwner {
   readonly #connection: Connection;
   readonly #listeners = new Listeners();
   readonly #grants = new Grants();
-  readonly #returns = new Returns(
-    () => this.#connection.link ?? this.#connection.eviction,
-  );
+  readonly #returns = new Returns(() => this.#connection.link ?? this.#connection.eviction);
   readonly #wishes: MapperWishes;
   readonly #caches = new Set<SessionCache>();
   #closing: Promise<void> | null = null;

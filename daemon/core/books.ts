@@ -5,7 +5,13 @@ import { sortAdopted, type AdoptedSpec, type Extent } from './extents.js';
 import { GrantDesk } from './grant-desk.js';
 import { checkLimits } from './limits.js';
 import { Pool } from './pool.js';
-import { evictedError, inFlightBytes, isLeftBehind, SessionTable, type Session } from './sessions.js';
+import {
+  evictedError,
+  inFlightBytes,
+  isLeftBehind,
+  SessionTable,
+  type Session,
+} from './sessions.js';
 import { TenantTable, tenantView } from './tenants.js';
 import {
   bytes,

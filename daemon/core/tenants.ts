@@ -190,9 +190,7 @@ export function tenantView(tenant: Tenant, own: readonly OfTenant[]): TenantView
     held,
     heldBytes: bytes(heldBytes),
     borrowedBytes: bytes(borrowedBytes(tenant)),
-    evictedBytes: bytes(
-      own.reduce((total, one) => total + (one.evicted ? one.heldBytes : 0n), 0n),
-    ),
+    evictedBytes: bytes(own.reduce((total, one) => total + (one.evicted ? one.heldBytes : 0n), 0n)),
     sessionCount: own.length,
     waitingGrantCount: own.reduce((total, { waiting }) => total + waiting.length, 0),
     overdueCount,

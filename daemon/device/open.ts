@@ -4,13 +4,7 @@ import { loadNative } from '../../native/index.js';
 import type { NativeModule } from '../../native/native.js';
 import type { Config } from '../config/schema.js';
 import { StartupError } from '../exit-codes.js';
-import type {
-  Backend,
-  Device,
-  DeviceDescription,
-  System,
-  UsageMeter,
-} from '../ports/device.js';
+import type { Backend, Device, DeviceDescription, System, UsageMeter } from '../ports/device.js';
 
 /** Descriptors that a busy daemon comes to: the table grows once, at start, not in a step of it. */
 const FD_TABLE_COUNT = 4096;

@@ -115,8 +115,7 @@ export class DeviceWatch {
     if (kind === this.complaint) return;
     this.complaint = kind;
     const fields = { bytes: check.grantedBytes, deviceBytes: check.deviceUsedBytes };
-    if (complaint === '')
-      this.ports.log.info(fields, 'the books and the device agree again');
+    if (complaint === '') this.ports.log.info(fields, 'the books and the device agree again');
     else this.ports.log.warn({ ...fields, reason: complaint }, 'the books and the device part');
   }
 }

@@ -108,7 +108,10 @@ export class Lifecycle {
     const followUps = ledger.evict(id, clock.now());
     const view = ledger.session(id);
     const { heldBytes: bytes, tenant } = view;
-    session.log.warn({ uid, name, tenant, bytes, killed: kill }, 'session evicted by the administrator');
+    session.log.warn(
+      { uid, name, tenant, bytes, killed: kill },
+      'session evicted by the administrator',
+    );
     if (session.evicted === null) {
       const why = evictedError(id, pid, 'it may only give back what it holds');
       sessions.evict(session, why);

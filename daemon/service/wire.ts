@@ -98,27 +98,29 @@ export const encodeDevice = (device: DeviceDescription): DeviceInfo => ({
   totalBytes: encodeUint64(device.totalBytes, 'device.total_bytes'),
 });
 
+const checkSize = (bytes: bigint, name: string): string =>
+  encodeUint64(bytes, `device_check.${name}`);
+
 export function encodeDeviceCheck(watched: Watched, now: Instant): WireDeviceCheck {
   const { check, at, looks, unavailable } = watched;
   const lookCount = encodeUint64(looks, 'device_check.look_count');
   if (check === null || at === null) return { lookCount, unavailable };
-  const size = (bytes: bigint, name: string): string => encodeUint64(bytes, `device_check.${name}`);
   return {
     lookCount,
     unavailable,
-    ageMs: size(BigInt(Math.max(0, Math.floor(now - at))), 'age_ms'),
-    deviceUsedBytes: size(check.deviceUsedBytes, 'device_used_bytes'),
-    deviceFreeBytes: size(check.deviceFreeBytes, 'device_free_bytes'),
-    grantedBytes: size(check.grantedBytes, 'granted_bytes'),
-    heldBytes: size(check.heldBytes, 'held_bytes'),
-    foreignBytes: size(check.foreignBytes, 'foreign_bytes'),
-    missingBytes: size(check.missingBytes, 'missing_bytes'),
-    unchargedBytes: size(check.unchargedBytes, 'uncharged_bytes'),
-    shortBytes: size(check.shortBytes, 'short_bytes'),
+    ageMs: checkSize(BigInt(Math.max(0, Math.floor(now - at))), 'age_ms'),
+    deviceUsedBytes: checkSize(check.deviceUsedBytes, 'device_used_bytes'),
+    deviceFreeBytes: checkSize(check.deviceFreeBytes, 'device_free_bytes'),
+    grantedBytes: checkSize(check.grantedBytes, 'granted_bytes'),
+    heldBytes: checkSize(check.heldBytes, 'held_bytes'),
+    foreignBytes: checkSize(check.foreignBytes, 'foreign_bytes'),
+    missingBytes: checkSize(check.missingBytes, 'missing_bytes'),
+    unchargedBytes: checkSize(check.unchargedBytes, 'uncharged_bytes'),
+    shortBytes: checkSize(check.shortBytes, 'short_bytes'),
     differences: check.differences.map(({ pid, chargedBytes, foundBytes }) => ({
       pid: encodeUint32(pid, 'device_check.differences.pid'),
-      chargedBytes: size(chargedBytes, 'differences.charged_bytes'),
-      foundBytes: size(foundBytes, 'differences.found_bytes'),
+      chargedBytes: checkSize(chargedBytes, 'differences.charged_bytes'),
+      foundBytes: checkSize(foundBytes, 'differences.found_bytes'),
     })),
   };
 }

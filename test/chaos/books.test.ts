@@ -37,7 +37,11 @@ const told = (what: string) => readFileSync(join(folder, 'log'), 'utf8').include
 /** What they say once so many looks more have been made. */
 async function afterLooks(looks: number) {
   const first = (await admin.deviceCheck()).looks;
-  await until('more looks', async () => (await admin.deviceCheck()).looks >= first + looks, LIMIT_MS);
+  await until(
+    'more looks',
+    async () => (await admin.deviceCheck()).looks >= first + looks,
+    LIMIT_MS,
+  );
   return admin.deviceCheck();
 }
 

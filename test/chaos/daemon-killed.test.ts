@@ -7,8 +7,7 @@ import { until } from '../support/until.js';
 import { afterLooks, Engine, LIMIT_MS, pauseAndCompare, sum } from './engines.js';
 
 const ENGINES = 3;
-const KILLS = 2;
-const PASSES = 10;
+const PASSES = 8;
 
 let daemon: SpawnedDaemon;
 let admin: Admin;
@@ -26,9 +25,9 @@ afterEach(async () => {
   await daemon.stop();
 });
 
-const back = async (engine: Engine, times: number): Promise<boolean> => {
+const isBack = async (engine: Engine): Promise<boolean> => {
   const { connected, reconnects } = await engine.report();
-  return connected && reconnects.every(count => count >= times);
+  return connected && reconnects.every(count => count > 0);
 };
 
 describe('a daemon killed under load', () => {
@@ -37,20 +36,21 @@ describe('a daemon killed under load', () => {
   }, async () => {
     const order = { directory: daemon.directory, name: 'engine', sessions: 1 };
     engines = await Promise.all(Array.from({ length: ENGINES }, () => Engine.start(order)));
-    for (let kill = 1; kill <= KILLS; kill++) {
-      await Promise.all(engines.map(engine => engine.progress(PASSES)));
-      await daemon.kill();
-      // On what they have: nobody is there to give them more.
-      await Promise.all(engines.map(engine => engine.progress(PASSES)));
-      // The last time they hold still: what is on the books then came there by adoption alone.
-      if (kill === KILLS) for (const { child } of engines) child.send('pause');
-      await daemon.restart();
-      for (const engine of engines)
-        await until('it is back', () => back(engine, kill), LIMIT_MS);
-    }
-    await pauseAndCompare(admin, engines);
-    for (const { child } of engines) child.send('go');
     await Promise.all(engines.map(engine => engine.progress(PASSES)));
+    await daemon.kill();
+    // On what they have: nobody is there to give them more.
+    await Promise.all(engines.map(engine => engine.progress(PASSES)));
+    // One goes on while the daemon comes back. What the others then have on the books came there by
+    // adoption alone.
+    const still = engines.slice(1);
+    const before = await Promise.all(still.map(engine => engine.pause()));
+    await daemon.restart();
+    for (const engine of engines) await until('it is back', () => isBack(engine), LIMIT_MS);
+    const after = await Promise.all(still.map(engine => engine.report()));
+    expect(after.map(({ adopted }) => adopted)).toEqual(before.map(({ held }) => held));
+    for (const { child } of still) child.send('go');
+    await Promise.all(engines.map(engine => engine.progress(PASSES)));
+
     const reports = await pauseAndCompare(admin, engines);
     const held = reports.reduce((total, report) => total + sum(report.held), 0n);
     expect(held).toBeGreaterThan(0n);

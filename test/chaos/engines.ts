@@ -21,6 +21,9 @@ export interface EngineReport {
   readonly wrong: number;
   readonly held: readonly number[];
   readonly reconnects: readonly number[];
+  /** When it was last established again. */
+  readonly adopted: readonly number[];
+  readonly paused: boolean;
   readonly connected: boolean;
   /** No request waits for an answer. */
   readonly settled: boolean;
@@ -56,6 +59,15 @@ export class Engine {
     await until(`${passes} passes of process ${this.pid}`, done, LIMIT_MS);
   }
 
+  /** Stops its work. Resolves with what it holds when nothing of it is under way any more. */
+  async pause(): Promise<EngineReport> {
+    this.child.send('pause');
+    let report = await this.report();
+    const still = async () => (report = await this.report()).paused;
+    await until('it holds still', still, LIMIT_MS);
+    return report;
+  }
+
   async close(): Promise<void> {
     const gone = once(this.child, 'exit');
     this.child.send('close');
@@ -79,7 +91,7 @@ export async function pauseAndCompare(
   admin: Admin,
   engines: readonly Engine[],
 ): Promise<EngineReport[]> {
-  for (const { child } of engines) child.send('pause');
+  await Promise.all(engines.map(engine => engine.pause()));
   let reports: EngineReport[] = [];
   const exact = async () => {
     reports = await Promise.all(engines.map(engine => engine.report()));

@@ -21,8 +21,8 @@ const SCRIPT = 'test/chaos/children/visitor';
 /** Null: processes of other users can be started here; else why not. */
 function whyNot(): string | null {
   if (process.getuid?.() !== 0) return 'only root may start processes in the names of others';
-  const files = [childScript(SCRIPT), findBinary()].map(path => JSON.stringify(path));
-  const look = `for (const path of [${files}]) require('fs').accessSync(path, 4)`;
+  const files = JSON.stringify([childScript(SCRIPT), findBinary()]);
+  const look = `for (const path of ${files}) require('fs').accessSync(path, 4)`;
   const seen = spawnSync(process.execPath, ['-e', look], { ...THEIRS });
   if (seen.error !== undefined) return `cannot start a process of another user: ${seen.error}`;
   return seen.status === 0 ? null : 'another user cannot read this checkout';

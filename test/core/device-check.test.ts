@@ -39,8 +39,7 @@ function lasting(
   checker = new DeviceChecker(),
   looks = LOOKS,
 ): DeviceCheck {
-  const look = () =>
-    checker.look({ poolBytes: POOL, before: accounts, reading, after: accounts });
+  const look = () => checker.look({ poolBytes: POOL, before: accounts, reading, after: accounts });
   for (let count = 1; count < looks; count += 1) look();
   return look();
 }

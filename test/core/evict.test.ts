@@ -2,7 +2,13 @@
 import { describe, expect, test } from 'vitest';
 import type { ErrorCode } from '../../proto/errors.js';
 import type { Ledger } from '../../daemon/core/ledger.js';
-import { address, cacheId, grantId, type ExtentId, type SessionId } from '../../daemon/core/types.js';
+import {
+  address,
+  cacheId,
+  grantId,
+  type ExtentId,
+  type SessionId,
+} from '../../daemon/core/types.js';
 import {
   adopt,
   at,
@@ -155,6 +161,7 @@ describe('an eviction', () => {
     hold(ledger, twin, 1, 1);
     refused('EXTENT_FOREIGN', () => adopt(ledger, twin, [{ id: id as ExtentId, order: 0 }]));
     refused('EXTENT_FOREIGN', () => ledger.returnExtents(twin, [id as ExtentId], at(2)));
+    expect(ledger.session(twin)).toMatchObject({ heldBytes: pages(1), evicted: false });
   });
 
   test('of a session that is not, or whose process is gone, is refused', () => {
@@ -162,6 +169,8 @@ describe('an eviction', () => {
     refused('SESSION_UNKNOWN', () => ledger.evict(99n as SessionId, at(1)));
     // Still on the list for what is in flight.
     ledger.sessionExited(session, at(1));
+    const seen = snapshot(ledger);
     refused('SESSION_UNKNOWN', () => ledger.evict(session, at(2)));
+    expect(snapshot(ledger)).toEqual(seen);
   });
 });

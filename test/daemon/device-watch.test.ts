@@ -134,13 +134,13 @@ describe('a device that cannot be asked', () => {
   });
 
   test('and does not answer is asked no second time meanwhile', async () => {
-    let answer: (usage: DeviceUsage) => void = () => undefined;
-    const meter = await start(() => new Promise(resolve => (answer = resolve)));
+    const unanswered: ((usage: DeviceUsage) => void)[] = [];
+    const meter = await start(() => new Promise(resolve => void unanswered.push(resolve)));
     await until(async () => /has not answered for/.test((await check()).unavailable));
     expect(meter.asked).toHaveLength(1);
-    answer(gpu(0n));
+    unanswered[0]?.(gpu(0n));
     await until(() => meter.asked.length === 2);
-    answer(gpu(0n));
+    unanswered[1]?.(gpu(0n));
   });
 
   test('or is not to be, is said to be so', async () => {

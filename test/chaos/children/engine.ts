@@ -14,11 +14,17 @@ class Worker {
   readonly #live = new Map<number, number>();
   passes = 0;
   wrong = 0;
+  adopted = 0;
+  idle = false;
 
   constructor(
     readonly session: Session,
     private readonly cache: Cache,
-  ) {}
+  ) {
+    session.on('reconnected', ({ adoptedBytes }) => {
+      this.adopted = Number(adoptedBytes);
+    });
+  }
 
   /** What cannot be had now, with or without a daemon, is tried again in the next pass. */
   async pass(): Promise<void> {
@@ -71,7 +77,9 @@ let resume: () => void = () => undefined;
 
 async function work(worker: Worker): Promise<void> {
   for (;;) {
+    worker.idle = paused !== null;
     await paused;
+    worker.idle = false;
     await worker.pass();
     // Others of this process have their turn, and messages are heard.
     await new Promise(setImmediate);
@@ -83,6 +91,8 @@ const report = (): EngineReport => ({
   wrong: workers.reduce((sum, { wrong }) => sum + wrong, 0),
   held: workers.map(({ session }) => Number(session.stats().heldBytes)),
   reconnects: workers.map(({ session }) => session.stats().reconnects),
+  adopted: workers.map(({ adopted }) => adopted),
+  paused: workers.every(({ idle }) => idle),
   connected: workers.every(({ session }) => session.state === 'connected'),
   settled: workers.every(({ session }) => session.stats().requestsInFlight === 0),
 });
