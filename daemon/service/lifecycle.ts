@@ -99,7 +99,8 @@ export class Lifecycle {
   evict(id: SessionId, kill: boolean): SessionView {
     const { ledger, sessions, effects, clock } = this.ports;
     const session = sessions.find(id) ?? this.closedOf(id);
-    if (session === null)
+    // A closed one of which a later session of its process has taken over everything is none any more.
+    if (session === null || !this.isKnown(session))
       throw new KvspanError('SESSION_UNKNOWN', `session_id: no session ${id}`, {
         field: 'session_id',
       });

@@ -139,6 +139,18 @@ describe('evicting a session', () => {
     await client.giveBack(sentIds(daemon).slice(0, 3));
   });
 
+  test('that a later one of its process has taken over does not kill that one', async () => {
+    const client = await working();
+    daemon.channel.disconnect(client.connection);
+    const heir = openSession(daemon);
+    await heir.adopt({ extentIds: sentIds(daemon).slice(0, 3), extentOrders: [0, 0, 0] });
+    const geometryAgain = { geometry, wantedBaseAddress: String(daemon.limits.addressPlanBase) };
+    await heir.createCache(geometryAgain);
+    expect((await sessions()).map(({ sessionId }) => sessionId)).toEqual(['2']);
+    expect((await refusal(evict('1', true))).code).toBe('SESSION_UNKNOWN');
+    expect(daemon.channel.killed).toEqual([]);
+  });
+
   test('that does not exist, or from the socket of everybody, is refused', async () => {
     const client = await working();
     expect(await refusal(evict('77'))).toMatchObject({

@@ -269,6 +269,13 @@ const rows: Row[] = [
     'SESSION_UNKNOWN',
     '',
   ],
+  [
+    'EvictSessionRequest.session_id',
+    'unknown',
+    () => call(daemon.operator, 'evictSession', { sessionId: max }),
+    'SESSION_UNKNOWN',
+    'session_id',
+  ],
   ['SetTenantRequest.name', 'none', () => setTenant({}, { name: '' }), 'TENANT_UNKNOWN', 'name'],
   [
     'SetTenantRequest.revision',
@@ -310,6 +317,7 @@ const unaryCreate = (request: object) =>
 /** Fields for which every value is in range. */
 const anything: Record<string, string> = {
   'TenantEntitlement.held': 'yes or no',
+  'EvictSessionRequest.kill': 'yes or no',
   'ReclaimReport.returned_bytes': 'for the log: what counts is what was returned',
 };
 
