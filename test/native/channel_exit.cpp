@@ -56,6 +56,8 @@ KV_TEST("channel: the daemon kills the process of a connection, open or closed, 
     Daemon daemon(openHost());
     child.start(daemon.path());
     const ConnectionId id = daemon.connection();
+    // It has been welcomed, and sleeps.
+    KV_CHECK_EQ(daemon.grantNow(id, 1, 1).importedCount, 1U);
     if (closeFirst) {
       daemon.server().disconnect(id);
       daemon.awaitClosed(id);
