@@ -118,7 +118,7 @@ async function start(config: Config, log: Logger, undo: Undo): Promise<RunningDa
   const lock = lockDirectory(core, paths);
   undo.add(() => lock.release());
   removeStaleSockets(paths);
-  const { device, description, fallbackReason } = openDevice(core, config);
+  const { device, description, meter, fallbackReason } = openDevice(core, config);
   undo.add(() => device.close());
   const pool = poolSize(config.poolBytes, description);
   const limits = limitsOf(config, pool, sessionLimit(config.sessionLimitBytes, pool));
@@ -133,6 +133,7 @@ async function start(config: Config, log: Logger, undo: Undo): Promise<RunningDa
       config,
       limits,
       device: description,
+      meter,
       clock: systemClock,
       random: systemRandom,
       log,

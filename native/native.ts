@@ -85,6 +85,11 @@ export interface ChannelServer {
     ackTimeoutMs: number,
   ): Promise<GrantOutcome>;
   disconnect(connection: number): void;
+  /**
+   * Ends the peer's process by SIGKILL, through its pidfd: never another process that has its number by
+   * now. Nothing if it has exited. PERMISSION_DENIED if this process may not.
+   */
+  kill(connection: number): void;
   /** Of a closed connection whose process holds nothing of it: its exit is not waited for. */
   forget(connection: number): void;
   close(): void;
@@ -297,6 +302,27 @@ export interface NativeSession {
   close(): Promise<void>;
 }
 
+// ── What the machine says ───────────────────────────────────────────────────────────────────────
+
+export interface UsageQuery {
+  readonly backend: Backend;
+  /** cuda: of the device; null on the host backend. */
+  readonly uuid: string | null;
+  /** cuda: path of libcuda; NVML is looked for beside it, then in the system. */
+  readonly library: string | null;
+  readonly processes: Int32Array;
+}
+
+/** Of a device's memory, as the driver (NVML) or the kernel says it. */
+export interface DeviceUsage {
+  readonly totalBytes: bigint;
+  /** By anybody: other programs, contexts, the driver itself. */
+  readonly usedBytes: bigint;
+  readonly freeBytes: bigint;
+  /** Of each process asked about: what it has of kvspan's memory; USAGE_UNSEEN: it cannot be seen. */
+  readonly heldBytes: BigUint64Array;
+}
+
 // ── Both, and tests ─────────────────────────────────────────────────────────────────────────────
 
 /** The raw calls of a device, for benchmarks' floors: each returns the microseconds it took. */
@@ -329,6 +355,8 @@ export interface NativeModule {
   openRawDevice(options: DeviceOptions): RawDevice;
   /** Throws DEVICE_UNAVAILABLE without a driver or device that can run them, or without fatbins. */
   openKernels(options: KernelsOptions): Kernels;
+  /** Off the event loop, one after the other. DEVICE_UNAVAILABLE: there is nobody to ask. */
+  readUsage(query: UsageQuery): Promise<DeviceUsage>;
   attendBuffer(data: Uint8Array, request: AttendBufferRequest): Promise<Float32Array>;
   /** A stream of the host backend whose work is begun and ended by hand; for tests and the demo. */
   createHostStream(): bigint;

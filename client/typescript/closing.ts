@@ -3,7 +3,7 @@ import { now, pause, within } from './deadline.js';
 import type { Grants } from './grants.js';
 import type { Link } from './link.js';
 import type { Memory } from './mapping/memory.js';
-import type { Returns } from './returns.js';
+import type { ReturnPath, Returns } from './returns.js';
 
 /** How long closing waits for the daemon, in each of its steps. */
 export const CLOSE_TIMEOUT_MS = 2_000;
@@ -17,13 +17,15 @@ const CLOSE_PAUSE_MS = 5;
  */
 export async function giveBackAll(
   memory: Memory,
-  link: Link,
+  way: ReturnPath,
+  /** Null: what is on its way cannot be asked about any more. */
+  link: Link | null,
   grants: Grants,
   returns: Returns,
 ): Promise<void> {
   let least = memory.stats().heldBytes;
-  for (let until = now() + CLOSE_TIMEOUT_MS; link.open && now() < until; ) {
-    await grants.settleAll(link, CLOSE_TIMEOUT_MS);
+  for (let until = now() + CLOSE_TIMEOUT_MS; way.open && now() < until; ) {
+    if (link !== null) await grants.settleAll(link, CLOSE_TIMEOUT_MS);
     await memory.giveBack(memory.stats().heldBytes);
     const acknowledged = returns.acknowledged();
     await within(acknowledged, CLOSE_TIMEOUT_MS, 'returning everything').catch(() => undefined);

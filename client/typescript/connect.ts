@@ -24,8 +24,8 @@ const HIGH_WATER_FACTOR = 4n;
 /**
  * Connects to the daemon of this machine, opens its device in this process and makes a session.
  * DAEMON_UNAVAILABLE (nobody answers), PERMISSION_DENIED, TENANT_UNKNOWN (the daemon has tenants, and
- * this process belongs to none), SESSION_LIMIT, DEVICE_UNAVAILABLE (the daemon's device is not to be
- * had in this process), INVALID_ARGUMENT.
+ * this process belongs to none), SESSION_LIMIT, SESSION_EVICTED (an administrator has put this process
+ * out), DEVICE_UNAVAILABLE (the daemon's device is not to be had in this process), INVALID_ARGUMENT.
  */
 export async function connect(options: ConnectOptions = {}): Promise<Session> {
   validate.object('options', options);

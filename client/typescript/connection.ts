@@ -3,10 +3,12 @@
  *
  *   connected --(stream ends)---> disconnected --(a new stream)------------------> connected
  *   connected --(channel ends)--> disconnected --(a new session, which adopts)---> connected
+ *   any of both --(SESSION_EVICTED)--> evicted, for good
  */
 import { type ErrorCode, KvspanError } from '../../proto/errors.js';
 import { checkSameDevice, type Daemon, enter, findDaemon, type Meeting } from './establish.js';
 import type { Listeners } from './events.js';
+import { Eviction } from './eviction.js';
 import { Link, type LinkEvents, type SessionCredentials } from './link.js';
 import type { Memory } from './mapping/memory.js';
 import type { Asked } from './reclaiming.js';
@@ -20,6 +22,8 @@ export interface ConnectionHooks {
   promiseCut(promiseId: bigint, leftBytes: bigint, reason: string): void;
   /** There is a link again. */
   installed(): void;
+  /** There will be no link again; what is released can be told through `eviction`. */
+  evicted(): void;
   /** Nothing that was asked for will be answered. */
   lost(error: KvspanError): void;
   /**
@@ -38,6 +42,9 @@ export class Connection {
   #sessionId = 0n;
   /** Null: the session has ended, only a new one will do. */
   #credentials: SessionCredentials | null = null;
+  /** Of the latest session, ended or not. */
+  #token: Uint8Array | null = null;
+  #eviction: Eviction | null = null;
   #lastRefusal: ErrorCode | null = null;
   #draining = false;
   #reconnects = 0;
@@ -59,6 +66,11 @@ export class Connection {
   /** Null: the daemon is away. */
   get link(): Link | null {
     return this.#link;
+  }
+
+  /** Not null: an administrator has put the session out, for good. */
+  get eviction(): Eviction | null {
+    return this.#eviction;
   }
 
   get server(): ServerInfo {
@@ -88,6 +100,8 @@ export class Connection {
   /** The link, or why there is none; `method` is who needs it. */
   require(method: string): Link {
     if (this.#link !== null) return this.#link;
+    if (this.#eviction !== null)
+      throw new KvspanError('SESSION_EVICTED', `${method}: ${this.#eviction.error.message}`);
     if (this.#stop.signal.aborted)
       throw new KvspanError('CLOSED', `${method}: the session is closed`);
     const where = this.meeting.socketDirectory;
@@ -118,6 +132,7 @@ export class Connection {
     const link = this.#link;
     this.#link = null;
     link?.close(error);
+    this.#eviction?.close();
   }
 
   #events(): LinkEvents {
@@ -141,6 +156,7 @@ export class Connection {
     if (this.#stop.signal.aborted) throw new KvspanError('CLOSED', 'the session was closed');
     this.#link = link;
     this.#credentials = link;
+    this.#token = link.token;
     this.#server = link.server;
     this.#draining = false;
     this.hooks.installed();
@@ -151,10 +167,14 @@ export class Connection {
     this.#broken ??= error;
     if (this.#link === null) return;
     this.#sessionId = this.#link.sessionId;
-    const gone = new KvspanError('DAEMON_UNAVAILABLE', error.message, { cause: error });
+    const evicted = isEviction(error);
+    const gone = evicted
+      ? error
+      : new KvspanError('DAEMON_UNAVAILABLE', error.message, { cause: error });
     this.end(gone);
     this.hooks.lost(gone);
     if (this.#stop.signal.aborted) return;
+    if (evicted) return this.#evicted(error);
     void this.listeners.emit('disconnected', { error: gone, willReconnect: this.reconnect });
     this.#lastRefusal = null;
     if (this.reconnect) void keepTrying(attempt => this.#tryAgain(attempt), this.#stop.signal);
@@ -167,12 +187,23 @@ export class Connection {
       adoptedBytes = await this.#reestablish();
     } catch (error) {
       if (this.#stop.signal.aborted) return true;
+      if (isEviction(error)) {
+        this.#evicted(error as KvspanError);
+        return true;
+      }
       this.#refused(error);
       return false;
     }
     this.#reconnects++;
     void this.listeners.emit('reconnected', { sessionId: this.sessionId, adoptedBytes, attempts });
     return true;
+  }
+
+  /** No session of this process will be let in again; what it has it may give back. */
+  #evicted(error: KvspanError): void {
+    this.#eviction = new Eviction(error, this.meeting.socketDirectory, this.#token);
+    void this.listeners.emit('disconnected', { error, willReconnect: false });
+    this.hooks.evicted();
   }
 
   /** A daemon that is not there yet is no news; one that refuses is, once for each reason. */
@@ -242,3 +273,6 @@ export class Connection {
     }
   }
 }
+
+const isEviction = (error: unknown): boolean =>
+  error instanceof KvspanError && error.code === 'SESSION_EVICTED';

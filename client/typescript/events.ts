@@ -12,7 +12,10 @@ export interface PromiseCut {
 }
 
 export interface SessionEvents {
-  /** The daemon is away, or re-establishing the session was refused: `error` says which. */
+  /**
+   * The daemon is away, or re-establishing the session was refused, or it was evicted, for good:
+   * `error` says which.
+   */
   disconnected: { readonly error: KvspanError; readonly willReconnect: boolean };
   /** The session is established again, under a new id; caches kept their addresses. */
   reconnected: {

@@ -260,9 +260,12 @@ export class Link {
   }
 }
 
+/** What ends more than this connection: no other will do. */
+const finalCodes: ReadonlySet<string> = new Set(['CLOSED', 'SESSION_EVICTED']);
+
 /** Whatever ended the link, to a request in flight it means that the daemon is not there. */
 function gone(error: KvspanError): KvspanError {
-  if (error.code === 'DAEMON_UNAVAILABLE' || error.code === 'CLOSED') return error;
+  if (finalCodes.has(error.code) || error.code === 'DAEMON_UNAVAILABLE') return error;
   return new KvspanError(
     'DAEMON_UNAVAILABLE',
     `the connection to the daemon ended: ${error.message}`,

@@ -3,7 +3,13 @@
  * daemon in batches, one for each turn of the event loop.
  */
 import { KvspanError } from '../../proto/errors.js';
-import type { Link } from './link.js';
+
+/** Whoever takes what comes back: a session's link, or what is left of it once it was evicted. */
+export interface ReturnPath {
+  readonly open: boolean;
+  /** All or nothing. Returns how many bytes. */
+  return(extentIds: readonly bigint[]): Promise<bigint>;
+}
 
 /** Extents in one Return message: 32 KiB of ids. */
 const RETURN_EXTENTS_MAX = 4096;
@@ -21,7 +27,7 @@ export class Returns {
   #returnedBytes = 0n;
   #unknownExtents = 0;
 
-  constructor(private readonly link: () => Link | null) {}
+  constructor(private readonly link: () => ReturnPath | null) {}
 
   get returnedBytes(): bigint {
     return this.#returnedBytes;
@@ -92,7 +98,7 @@ export class Returns {
    * extent that it does not know must not keep the rest charged, so a refused batch is halved until
    * the odd one is alone.
    */
-  async #send(link: Link, extentIds: readonly bigint[]): Promise<void> {
+  async #send(link: ReturnPath, extentIds: readonly bigint[]): Promise<void> {
     try {
       this.#returnedBytes += await link.return(extentIds);
       this.#acknowledge(extentIds, waiter => waiter.resolve());

@@ -23,6 +23,7 @@ import type { AdoptResponse__Output } from '../../proto/generated/kvspan/v1/Adop
 import type { ExchangeRequest } from '../../proto/generated/kvspan/v1/ExchangeRequest.js';
 import type { ExchangeResponse__Output } from '../../proto/generated/kvspan/v1/ExchangeResponse.js';
 import type { GetServerInfoResponse__Output } from '../../proto/generated/kvspan/v1/GetServerInfoResponse.js';
+import type { ReturnResponse__Output } from '../../proto/generated/kvspan/v1/ReturnResponse.js';
 import type { MemoryServiceClient } from '../../proto/generated/kvspan/v1/MemoryService.js';
 import { loadPackage } from '../../proto/load.js';
 import { errorOfCall, TOKEN_METADATA_KEY } from '../../proto/refusal.js';
@@ -144,6 +145,13 @@ export class Service {
     };
     const call: Call<AdoptResponse__Output> = (...rest) => this.#client.adopt(request, ...rest);
     return decodeUint64((await this.#call(call, timeoutMs)).heldBytes, 'held_bytes');
+  }
+
+  /** The stream's `return` without a stream. All or nothing. Returns how many bytes. */
+  async giveBack(extentIds: readonly bigint[], timeoutMs: number): Promise<bigint> {
+    const request = { extentIds: encodeUint64s(extentIds, 'extent_ids') };
+    const call: Call<ReturnResponse__Output> = (...rest) => this.#client.return(request, ...rest);
+    return decodeUint64((await this.#call(call, timeoutMs)).returnedBytes, 'returned_bytes');
   }
 
   exchange(): ExchangeStream {

@@ -35,7 +35,7 @@ export class ClientSession implements Session, CacheOwner {
   readonly #connection: Connection;
   readonly #listeners = new Listeners();
   readonly #grants = new Grants();
-  readonly #returns = new Returns(() => this.#connection.link);
+  readonly #returns = new Returns(() => this.#connection.link ?? this.#connection.eviction);
   readonly #wishes: MapperWishes;
   readonly #caches = new Set<SessionCache>();
   readonly #reclaiming: Reclaiming;
@@ -71,7 +71,8 @@ export class ClientSession implements Session, CacheOwner {
           this.#grants.failAll(error);
           this.#returns.interrupt(error);
         },
-        installed: () => this.#installed(),
+        installed: () => this.#tellWhatWaits(),
+        evicted: () => this.#tellWhatWaits(),
         restore: link => this.#restore(link),
       },
     );
@@ -110,6 +111,7 @@ export class ClientSession implements Session, CacheOwner {
 
   get state(): SessionState {
     if (this.#closing !== null) return 'closed';
+    if (this.#connection.eviction !== null) return 'evicted';
     return this.connected ? 'connected' : 'disconnected';
   }
 
@@ -210,7 +212,7 @@ export class ClientSession implements Session, CacheOwner {
     const wanted = new Set(ids.map((id, index) => validate.bytes(`ids[${index}]`, id)));
     if (wanted.size !== ids.length)
       throw badField('ids', `${ids.length} ids, some twice`, 'each extent once');
-    this.#connection.require('Session.returnExtents');
+    if (this.#connection.eviction === null) this.#connection.require('Session.returnExtents');
     const held = this.extents().filter(extent => wanted.has(extent.id));
     this.#memory.returnExtents(BigUint64Array.from(ids));
     await this.#returns.expect(ids);
@@ -296,10 +298,11 @@ export class ClientSession implements Session, CacheOwner {
 
   async cacheClosed(cache: SessionCache): Promise<void> {
     this.reservations.closed(cache);
-    const { link } = this.#connection;
-    await link?.service.destroyCache(cache.cacheId, CLOSE_TIMEOUT_MS).catch(() => undefined);
+    const way = this.#connection.link ?? this.#connection.eviction;
+    if (way?.open === true)
+      await way.service.destroyCache(cache.cacheId, CLOSE_TIMEOUT_MS).catch(() => undefined);
     // Else it is told once there is a session again: until then its addresses are taken.
-    if (link?.open === true) this.#caches.delete(cache);
+    if (way?.open === true) this.#caches.delete(cache);
   }
 
   /** Waits in line at the daemon, as a grant does. */
@@ -364,7 +367,7 @@ export class ClientSession implements Session, CacheOwner {
   }
 
   /** What nobody could be told is told now. */
-  #installed(): void {
+  #tellWhatWaits(): void {
     this.#returns.resume();
     for (const cache of this.#caches) if (cache.closed) void this.cacheClosed(cache);
   }
@@ -375,8 +378,9 @@ export class ClientSession implements Session, CacheOwner {
     this.reservations.stop();
     try {
       await Promise.all([...this.#caches].map(cache => cache.close()));
-      const { link } = this.#connection;
-      if (link !== null) await giveBackAll(this.#memory, link, this.#grants, this.#returns);
+      const { link, eviction } = this.#connection;
+      const way = link ?? eviction;
+      if (way !== null) await giveBackAll(this.#memory, way, link, this.#grants, this.#returns);
     } finally {
       const closed = new KvspanError('CLOSED', 'the session was closed');
       this.#connection.end(closed);

@@ -5,7 +5,8 @@ import type { MemoryStats, NativeCache } from './mapping/memory.js';
 /** Of the native core: spans, and steps by what they had to do. */
 export type CacheStats = ReturnType<NativeCache['stats']>;
 
-export type SessionState = 'connected' | 'disconnected' | 'closed';
+/** `evicted`: an administrator has put the session out; it stays so. */
+export type SessionState = 'connected' | 'disconnected' | 'evicted' | 'closed';
 
 export interface SessionStats extends MemoryStats {
   readonly state: SessionState;

@@ -95,7 +95,10 @@ export interface AttendOptions {
   readonly scale?: number;
 }
 
-/** One serving process's standing with a daemon. */
+/**
+ * One serving process's standing with a daemon. Once an administrator has evicted it, whatever needs the
+ * daemon is refused with SESSION_EVICTED, but for giving back.
+ */
 export interface Session extends AsyncDisposable {
   /** The daemon's name for it; another one after each re-establishment. */
   readonly id: bigint;

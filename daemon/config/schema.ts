@@ -128,6 +128,9 @@ export const configSchema = z.strictObject({
   requestsInFlightMax: whole(1, 65_536)
     .default(256)
     .describe('requests of one stream that are not answered yet'),
+  deviceCheckMs: whole(0, INT32_MAX)
+    .default(5_000)
+    .describe('how often the books are compared with what the device says; 0: never'),
   shutdownTimeoutMs: whole(0, INT32_MAX)
     .default(5_000)
     .describe('time that grants on their way have when the daemon stops'),

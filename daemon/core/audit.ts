@@ -96,7 +96,7 @@ function auditSession(session: Session, pool: Pool): void {
       `its account says ${session.promisedBytes}`,
   );
   expect(
-    session.state === 'open' || session.waiting.length === 0,
+    (session.state === 'open' && !session.evicted) || session.waiting.length === 0,
     `${name}: is ${session.state} and waits`,
   );
   expect(

@@ -5,7 +5,13 @@ import { sortAdopted, type AdoptedSpec, type Extent } from './extents.js';
 import { GrantDesk } from './grant-desk.js';
 import { checkLimits } from './limits.js';
 import { Pool } from './pool.js';
-import { isLeftBehind, SessionTable, type Session } from './sessions.js';
+import {
+  evictedError,
+  inFlightBytes,
+  isLeftBehind,
+  SessionTable,
+  type Session,
+} from './sessions.js';
 import { TenantTable, tenantView } from './tenants.js';
 import {
   bytes,
@@ -60,6 +66,7 @@ export class Books {
   openSession(peer: Peer, now: Instant): SessionId {
     this.refuseWhenDraining();
     const tenant = this.tenantTable.of(peer);
+    this.table.admit(peer);
     const { sessionsMax } = this.limits;
     // Closed sessions count until their process exits: else one process could open any number.
     if (this.table.count >= sessionsMax) {
@@ -87,6 +94,7 @@ export class Books {
       idleNotBefore: now,
       overdueAboveBytes: null,
       overdueCount: 0,
+      evicted: false,
     });
     return id;
   }
@@ -211,6 +219,15 @@ export class Books {
     return [...dismissed, ...this.desk.follow(session, now)];
   }
 
+  evict(id: SessionId, now: Instant): Effect[] {
+    const session = this.table.living(id);
+    session.evicted = true;
+    if (session.state !== 'open') return [];
+    session.state = 'lingering';
+    const why = evictedError(id, session.peer.pid, 'the grant will not be met');
+    return [...this.desk.dismiss(session, why), ...this.desk.follow(session, now)];
+  }
+
   expire(now: Instant): Effect[] {
     return this.desk.expire(now);
   }
@@ -228,8 +245,7 @@ export class Books {
     const sessions = [...this.table];
     const tenants = Array.from(this.tenantTable, tenant => {
       const own = sessions.filter(session => session.tenant === tenant);
-      const waiting = own.reduce((total, session) => total + session.waiting.length, 0);
-      return tenantView(tenant, own.length, waiting);
+      return tenantView(tenant, own);
     });
     return { revision: this.tenantTable.revision, tenants };
   }
@@ -313,7 +329,9 @@ export class Books {
       peer,
       openedAt,
       heldBytes,
+      inFlightBytes: inFlightBytes(session),
       state: session.state === 'open' ? 'open' : 'lingering',
+      evicted: session.evicted,
       limitBytes: this.desk.limitOf(session),
       extentCount: session.extents.size,
       cacheCount: session.caches.size,

@@ -138,14 +138,19 @@ export class GrantDesk {
     return this.rounds.reported(session, reclaim, now);
   }
 
-  /** The session is no longer connected: nobody is there to be granted or asked anything. */
-  dismiss(session: Session): Effect[] {
+  /**
+   * The session is no longer connected: nobody is there to be granted or asked anything. `why`: what
+   * its waiting grants are refused with, if not as cancelled.
+   */
+  dismiss(session: Session, why: KvspanError | null = null): Effect[] {
     const waiters = [...session.waiting];
     // From the last to the first, so that none of them comes to the head of the line meanwhile.
     for (const waiter of waiters.toReversed()) this.line.leave(waiter);
     this.rounds.dismiss(session);
     this.promises.endAll(session);
-    return waiters.map(waiter => cancelled(waiter, 'its session was closed'));
+    return waiters.map(waiter =>
+      why === null ? cancelled(waiter, 'its session was closed') : refuse(waiter, why),
+    );
   }
 
   /** Ends promises and refuses those whose time is over; in the order in which it was. */
@@ -393,7 +398,10 @@ function overdrawn({ id, bytes: freeBytes }: Promised, { neededBytes }: GrantOrd
   return new KvspanError(code, message, { field, askedBytes: neededBytes, freeBytes });
 }
 
-function cancelled({ session, order }: Waiter, why: string): Effect {
-  const error = new KvspanError('GRANT_CANCELLED', `grant ${order.grant}: ${why}`);
+function cancelled(waiter: Waiter, why: string): Effect {
+  return refuse(waiter, new KvspanError('GRANT_CANCELLED', `grant ${waiter.order.grant}: ${why}`));
+}
+
+function refuse({ session, order }: Waiter, error: KvspanError): Effect {
   return { kind: 'refuse', session: session.id, grant: order.grant, error };
 }

@@ -44,7 +44,7 @@ export type { KvspanError } from '../../proto/errors.js';
  * Effects are to be carried out in order.
  */
 export interface Ledger {
-  /** Throws TENANT_UNKNOWN for a peer that belongs to no tenant, SESSION_LIMIT. */
+  /** Throws TENANT_UNKNOWN for a peer that belongs to no tenant, SESSION_EVICTED, SESSION_LIMIT. */
   openSession(peer: Peer, now: Instant): SessionId;
 
   /** At `wantedBase` also if a session that the same process left behind has exactly that range. */
@@ -109,6 +109,13 @@ export interface Ledger {
   sessionClosed(session: SessionId, now: Instant): Effect[];
   /** The process is gone: everything it had is free. */
   sessionExited(session: SessionId, now: Instant): Effect[];
+
+  /**
+   * The session gets nothing more and may only give back; its waiting grants are refused. It stays
+   * charged and on the list until its process exits, which is not let in again before. Of one that is
+   * closed, too; twice is once. Throws SESSION_UNKNOWN.
+   */
+  evict(session: SessionId, now: Instant): Effect[];
 
   /** Refuses waiting grants, and ends promises, whose time has come. */
   expire(now: Instant): Effect[];

@@ -4,6 +4,7 @@ import type { Cache } from './caches.js';
 import type { Promised } from './promises.js';
 import type { Tenant } from './tenants.js';
 import type { Waiter } from './waiting.js';
+import { bytes } from './types.js';
 import type { Bytes, CacheId, GrantId, Instant, Peer, SessionId } from './types.js';
 
 /** A reclaim that a session has neither reported nor let pass. */
@@ -46,6 +47,22 @@ export interface Session {
   /** Not null: it owes what a guarantee needed, and is served last while it holds more than this. */
   overdueAboveBytes: bigint | null;
   overdueCount: number;
+  /** It may only give back, and keeps its place until its process exits, so that this stays out. */
+  evicted: boolean;
+}
+
+export function evictedError(id: SessionId, pid: number, what: string): KvspanError {
+  return new KvspanError(
+    'SESSION_EVICTED',
+    `session ${id} of process ${pid} was evicted by an administrator: ${what}`,
+  );
+}
+
+/** Charged, and not known to have arrived. */
+export function inFlightBytes({ inFlight }: Session): Bytes {
+  let total = 0n;
+  for (const { extents } of inFlight.values()) for (const extent of extents) total += extent.bytes;
+  return bytes(total);
 }
 
 /** The session holds less than before: it may have brought what it owed. */
@@ -57,12 +74,14 @@ export function forgiveOverdue(session: Session): void {
 
 /**
  * True if `other` is what the session's own process left behind when an earlier connection ended,
- * in the same tenant: memory never passes from one tenant's account to another's.
+ * in the same tenant: memory never passes from one tenant's account to another's. What an evicted
+ * session has stays on its account, where whoever evicted it looks for it.
  * Its pid cannot be another process's by now: the exit of the one that had it would have been told.
  */
 export function isLeftBehind(other: Session, by: Session): boolean {
   return (
     other.state === 'lingering' &&
+    !other.evicted &&
     other.peer.pid === by.peer.pid &&
     other.peer.uid === by.peer.uid &&
     other.tenant === by.tenant
@@ -89,7 +108,8 @@ export class SessionTable {
   forgetIfEmpty(session: Session): void {
     const { state, extents, inFlight, caches } = session;
     const left = state === 'exited' ? inFlight.size : extents.size + inFlight.size + caches.size;
-    if (state !== 'open' && left === 0) this.byId.delete(session.id);
+    const keepsOut = session.evicted && state !== 'exited';
+    if (state !== 'open' && left === 0 && !keepsOut) this.byId.delete(session.id);
   }
 
   any(id: SessionId): Session {
@@ -97,6 +117,15 @@ export class SessionTable {
     if (session === undefined)
       throw new KvspanError('SESSION_UNKNOWN', `session: no session ${String(id)}`);
     return session;
+  }
+
+  /** Throws SESSION_EVICTED for a process one of whose sessions was evicted. */
+  admit(peer: Peer): void {
+    for (const { id, peer: other, evicted, state } of this) {
+      if (!evicted || state === 'exited' || other.pid !== peer.pid || other.uid !== peer.uid)
+        continue;
+      throw evictedError(id, peer.pid, 'to come back it must be started anew');
+    }
   }
 
   /** A session whose process lives: it may give back, connected or not. */
@@ -110,6 +139,7 @@ export class SessionTable {
   /** A connected session: only such a one may ask for anything. */
   open(id: SessionId): Session {
     const session = this.living(id);
+    if (session.evicted) throw evictedError(id, session.peer.pid, 'it may only give back');
     if (session.state !== 'open')
       throw new KvspanError('SESSION_UNKNOWN', `session: session ${id} is closed`);
     return session;

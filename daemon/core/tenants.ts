@@ -203,7 +203,14 @@ function checkNames(specs: readonly TenantSpec[]): void {
   }
 }
 
-export function tenantView(tenant: Tenant, sessionCount: number, waiting: number): TenantView {
+/** What its sessions, all of them, make of it. */
+interface OfTenant {
+  readonly heldBytes: bigint;
+  readonly evicted: boolean;
+  readonly waiting: readonly unknown[];
+}
+
+export function tenantView(tenant: Tenant, own: readonly OfTenant[]): TenantView {
   const { spec, guaranteedBytes, limitBytes, weight, held } = tenant;
   const { heldBytes, promisedBytes, overdueCount } = tenant;
   return {
@@ -215,8 +222,9 @@ export function tenantView(tenant: Tenant, sessionCount: number, waiting: number
     heldBytes: bytes(heldBytes),
     promisedBytes: bytes(promisedBytes),
     borrowedBytes: bytes(borrowedBytes(tenant)),
-    sessionCount,
-    waitingGrantCount: waiting,
+    evictedBytes: bytes(own.reduce((total, one) => total + (one.evicted ? one.heldBytes : 0n), 0n)),
+    sessionCount: own.length,
+    waitingGrantCount: own.reduce((total, { waiting }) => total + waiting.length, 0),
     overdueCount,
   };
 }

@@ -18,8 +18,12 @@ export interface SessionView {
   readonly peer: Peer;
   readonly tenant: string;
   readonly state: SessionState;
+  /** It is `lingering`, may only give back, and keeps its process out. */
+  readonly evicted: boolean;
   readonly openedAt: Instant;
   readonly heldBytes: Bytes;
+  /** Of these: granted, and not known to have arrived. */
+  readonly inFlightBytes: Bytes;
   readonly limitBytes: Bytes;
   readonly extentCount: number;
   readonly cacheCount: number;
@@ -44,6 +48,8 @@ export interface TenantView {
   readonly promisedBytes: Bytes;
   /** Of what it holds and is promised: above its guarantee. */
   readonly borrowedBytes: Bytes;
+  /** Of what it holds: by evicted sessions. */
+  readonly evictedBytes: Bytes;
   readonly sessionCount: number;
   readonly waitingGrantCount: number;
   readonly overdueCount: number;

@@ -4,7 +4,7 @@ import { loadNative } from '../../native/index.js';
 import type { NativeModule } from '../../native/native.js';
 import type { Config } from '../config/schema.js';
 import { StartupError } from '../exit-codes.js';
-import type { Backend, Device, DeviceDescription, System } from '../ports/device.js';
+import type { Backend, Device, DeviceDescription, System, UsageMeter } from '../ports/device.js';
 
 /** Descriptors that a busy daemon comes to: the table grows once, at start, not in a step of it. */
 const FD_TABLE_COUNT = 4096;
@@ -13,6 +13,8 @@ export interface OpenedDevice {
   readonly device: Device;
   /** As it was when it was opened. Asking takes a context of the GPU for a moment: it is asked once. */
   readonly description: DeviceDescription;
+  /** Of what the machine says of the device's memory. */
+  readonly meter: UsageMeter;
   /** Why the first choice was not taken; null if it was. */
   readonly fallbackReason: string | null;
 }
@@ -51,11 +53,30 @@ function openBackend(native: NativeModule, backend: Backend, config: DeviceConfi
       listen: (options, onEvent) => native.listen({ device: handle, ...options }, onEvent),
       close: () => handle.close(),
     };
-    return { device, description: handle.describe() };
+    const description = handle.describe();
+    return { device, description, meter: meterOf(native, description, config.cudaLibrary) };
   } catch (error) {
     handle.close();
     throw error;
   }
+}
+
+/** What native code gives for a process that cannot be seen. */
+const UNSEEN = 2n ** 64n - 1n;
+
+function meterOf(
+  native: NativeModule,
+  { backend, uuid }: DeviceDescription,
+  library: string | null,
+): UsageMeter {
+  return {
+    async read(processes) {
+      const query = { backend, uuid: uuid === '' ? null : uuid, library, processes };
+      const { usedBytes, freeBytes, heldBytes } = await native.readUsage(query);
+      const held = Array.from(heldBytes, bytes => (bytes === UNSEEN ? null : bytes));
+      return { usedBytes, freeBytes, heldBytes: backend === 'cuda' ? null : held };
+    },
+  };
 }
 
 function openAsked(native: NativeModule, backend: Backend, config: DeviceConfig): Described {
@@ -77,10 +98,10 @@ function openAsked(native: NativeModule, backend: Backend, config: DeviceConfig)
 
 /** A GPU whose memory is all in use opens, but serves nobody. */
 function openCudaWithMemory(native: NativeModule, config: DeviceConfig): OpenedDevice {
-  const { device, description } = openBackend(native, 'cuda', config);
-  const { freeBytes, granularityBytes } = description;
-  if (freeBytes >= granularityBytes) return { device, description, fallbackReason: null };
-  device.close();
+  const opened = openBackend(native, 'cuda', config);
+  const { freeBytes, granularityBytes } = opened.description;
+  if (freeBytes >= granularityBytes) return { ...opened, fallbackReason: null };
+  opened.device.close();
   throw new KvspanError('DEVICE_EXHAUSTED', `the GPU has ${freeBytes} bytes free`);
 }
 

@@ -46,6 +46,8 @@ export interface ExtentChannel {
     ackTimeoutMs: number,
   ): Promise<GrantOutcome>;
   disconnect(connection: number): void;
+  /** Ends the peer's process by SIGKILL; nothing if it has exited. Throws PERMISSION_DENIED. */
+  kill(connection: number): void;
   /** Of a closed connection whose process holds nothing of it: its exit is not waited for. */
   forget(connection: number): void;
   close(): void;
@@ -62,6 +64,20 @@ export interface ChannelOptions {
 export interface Device {
   listen(options: ChannelOptions, onEvent: (event: ChannelEvent) => void): ExtentChannel;
   close(): void;
+}
+
+/** Of the device's memory, as the driver or the kernel says it. */
+export interface DeviceUsage {
+  /** By anybody. */
+  readonly usedBytes: bigint;
+  readonly freeBytes: bigint;
+  /** Of each process asked about, null if it cannot be seen; null: the device does not say. */
+  readonly heldBytes: readonly (bigint | null)[] | null;
+}
+
+export interface UsageMeter {
+  /** Off the event loop. Rejects if there is nobody to ask, or no answer. */
+  read(processes: Int32Array): Promise<DeviceUsage>;
 }
 
 /** What only native code can do to this process and its files. */

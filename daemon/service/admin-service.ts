@@ -1,6 +1,9 @@
 /** The view for operators, and what they may change. */
 import type { UntypedServiceImplementation } from '@grpc/grpc-js';
 import { decodeUint64, encodeUint32, encodeUint64 } from '../../proto/codec.js';
+import { KvspanError } from '../../proto/errors.js';
+import type { EvictSessionRequest__Output } from '../../proto/generated/kvspan/v1/EvictSessionRequest.js';
+import type { EvictSessionResponse } from '../../proto/generated/kvspan/v1/EvictSessionResponse.js';
 import type { GetPoolResponse } from '../../proto/generated/kvspan/v1/GetPoolResponse.js';
 import type { ListCachesRequest__Output } from '../../proto/generated/kvspan/v1/ListCachesRequest.js';
 import type { ListCachesResponse } from '../../proto/generated/kvspan/v1/ListCachesResponse.js';
@@ -9,8 +12,8 @@ import type { SetTenantRequest__Output } from '../../proto/generated/kvspan/v1/S
 import { sessionId } from '../core/types.js';
 import type { ServiceContext } from './context.js';
 import { guardUnary } from './guard.js';
-import { listTenants, refuseChange, setTenant } from './tenant-service.js';
-import { encodeCache, encodeDevice, encodeSession } from './wire.js';
+import { listTenants, setTenant } from './tenant-service.js';
+import { encodeCache, encodeDevice, encodeDeviceCheck, encodeSession } from './wire.js';
 
 /** `mayChange`: whoever calls is the daemon's own user. */
 export function adminService(
@@ -27,10 +30,20 @@ export function adminService(
     SetTenant: guardUnary('SetTenant', context, (request: SetTenantRequest__Output) =>
       mayChange ? setTenant(context, request) : refuseChange(),
     ),
+    EvictSession: guardUnary('EvictSession', context, (request: EvictSessionRequest__Output) =>
+      mayChange ? evictSession(context, request) : refuseChange(),
+    ),
   };
 }
 
-function pool({ ledger, device, clock, startedAt, version }: ServiceContext): GetPoolResponse {
+function pool({
+  ledger,
+  device,
+  deviceWatch,
+  clock,
+  startedAt,
+  version,
+}: ServiceContext): GetPoolResponse {
   const view = ledger.pool();
   return {
     device: encodeDevice(device),
@@ -49,7 +62,24 @@ function pool({ ledger, device, clock, startedAt, version }: ServiceContext): Ge
     returnedTotalBytes: encodeUint64(view.returnedBytes, 'returned_total_bytes'),
     uptimeMs: encodeUint64(BigInt(Math.floor(clock.now() - startedAt)), 'uptime_ms'),
     version,
+    deviceCheck: encodeDeviceCheck(deviceWatch.watched, clock.now()),
   };
+}
+
+/** Who may connect to the service's socket may be another user; nobody's limits are his to change. */
+function refuseChange(): never {
+  throw new KvspanError(
+    'PERMISSION_DENIED',
+    'tenants are changed and sessions evicted only on admin.sock',
+  );
+}
+
+function evictSession(
+  { lifecycle, clock }: ServiceContext,
+  { sessionId: id, kill }: EvictSessionRequest__Output,
+): EvictSessionResponse {
+  const evicted = lifecycle.evict(sessionId(decodeUint64(id, 'session_id')), kill);
+  return { session: encodeSession(evicted, clock.now()), killed: kill };
 }
 
 function listSessions({ ledger, clock }: ServiceContext): ListSessionsResponse {

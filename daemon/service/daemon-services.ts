@@ -6,13 +6,19 @@ import type { Config } from '../config/schema.js';
 import type { Ledger } from '../core/ledger.js';
 import type { Limits } from '../core/types.js';
 import type { Clock } from '../ports/clock.js';
-import type { ChannelEvent, DeviceDescription, ExtentChannel } from '../ports/device.js';
+import type {
+  ChannelEvent,
+  DeviceDescription,
+  ExtentChannel,
+  UsageMeter,
+} from '../ports/device.js';
 import type { Observer } from '../ports/observer.js';
 import type { Random } from '../ports/tokens.js';
 import type { Logger } from '../telemetry/log.js';
 import type { SocketPaths } from '../transport/socket-directory.js';
 import { adminService } from './admin-service.js';
 import type { ServiceContext } from './context.js';
+import { DeviceWatch } from './device-watch.js';
 import { EffectRunner } from './effects.js';
 import { Lifecycle } from './lifecycle.js';
 import { memoryService } from './memory-service.js';
@@ -24,6 +30,8 @@ export interface DaemonParts {
   readonly config: Config;
   readonly limits: Limits;
   readonly device: DeviceDescription;
+  /** Null: the books are compared with nothing. */
+  readonly meter: UsageMeter | null;
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Logger;
@@ -37,6 +45,7 @@ export class DaemonServices {
   private readonly effects: EffectRunner;
   private readonly lifecycle: Lifecycle;
   private readonly health: Health;
+  private readonly deviceWatch: DeviceWatch;
   private open: ExtentChannel | null = null;
 
   constructor(
@@ -69,11 +78,19 @@ export class DaemonServices {
       servicePath: paths.service,
       channel,
     });
+    this.deviceWatch = new DeviceWatch({
+      ...parts,
+      log,
+      poolBytes: parts.limits.poolBytes,
+      intervalMs: config.deviceCheckMs,
+    });
     const context: ServiceContext = {
       ...parts,
       log,
+      deviceWatch: this.deviceWatch,
       effects,
       sessions,
+      lifecycle: this.lifecycle,
       startedAt: clock.now(),
       extentSocket: paths.extents,
     };
@@ -115,6 +132,7 @@ export class DaemonServices {
   }
 
   stop(): void {
+    this.deviceWatch.stop();
     this.effects.stop();
   }
 

@@ -1,9 +1,10 @@
 /**
  * A session's life as the extent channel tells it: hello opens it, closed ends its calls, exited
- * frees what its process had.
+ * frees what its process had. An administrator may end its calls before that: evicted.
  */
 import { KvspanError } from '../../proto/errors.js';
-import type { Ledger } from '../core/ledger.js';
+import type { Ledger, SessionView } from '../core/ledger.js';
+import { evictedError } from '../core/sessions.js';
 import type { SessionId } from '../core/types.js';
 import type { Clock } from '../ports/clock.js';
 import type { ChannelEvent, ChannelPeer, ExtentChannel } from '../ports/device.js';
@@ -73,7 +74,8 @@ export class Lifecycle {
 
   private open(id: SessionId, peer: ChannelPeer): void {
     const log = this.ports.log.child({ session: id, pid: peer.pid });
-    const session: Session = { id, peer, token: this.ports.random.token(), log, stream: null };
+    const token = this.ports.random.token();
+    const session: Session = { id, peer, token, log, stream: null, evicted: null };
     // Before the welcome: the client may call as soon as it has its token.
     this.ports.sessions.add(session);
     try {
@@ -89,6 +91,43 @@ export class Lifecycle {
     log.info({ uid, name, tenant, connection }, 'session opened');
   }
 
+  /**
+   * Puts a session out: it may only give back from now on. With `kill` its process is ended, too.
+   * Throws SESSION_UNKNOWN, and PERMISSION_DENIED for a process that may not be killed, having done
+   * nothing.
+   */
+  evict(id: SessionId, kill: boolean): SessionView {
+    const { ledger, sessions, effects, clock } = this.ports;
+    const session = sessions.find(id) ?? this.closedOf(id);
+    // A closed one of which a later session of its process has taken over everything is none any more.
+    if (session === null || !this.isKnown(session))
+      throw new KvspanError('SESSION_UNKNOWN', `session_id: no session ${id}`, {
+        field: 'session_id',
+      });
+    const { connection, pid, uid, name } = session.peer;
+    if (kill) this.ports.channel().kill(connection);
+    const followUps = ledger.evict(id, clock.now());
+    const view = ledger.session(id);
+    const { heldBytes: bytes, tenant } = view;
+    session.log.warn(
+      { uid, name, tenant, bytes, killed: kill },
+      'session evicted by the administrator',
+    );
+    if (session.evicted === null) {
+      const why = evictedError(id, pid, 'it may only give back what it holds');
+      sessions.evict(session, why);
+      this.lingering.set(connection, session);
+      session.stream?.close(why);
+      this.ports.channel().disconnect(connection);
+    }
+    effects.run(followUps);
+    return view;
+  }
+
+  private closedOf(id: SessionId): Session | null {
+    return [...this.lingering.values()].find(session => session.id === id) ?? null;
+  }
+
   private closed(connection: number, reason: string): void {
     const session = this.ports.sessions.remove(connection);
     if (session === null) return;
@@ -98,8 +137,9 @@ export class Lifecycle {
     this.ports.effects.run(this.ports.ledger.sessionClosed(session.id, this.ports.clock.now()));
     const { heldBytes } = this.ports.ledger.session(session.id);
     session.log.info({ bytes: heldBytes, reason }, 'session closed');
-    // A process that holds nothing is not waited for: one that reconnects often keeps one session.
-    if (heldBytes === 0n) {
+    // A process that holds nothing is not waited for: one that reconnects often keeps one session. One
+    // that was evicted is: it stays out until it exits.
+    if (heldBytes === 0n && session.evicted === null) {
       this.forget(session);
       this.ports.channel().forget(connection);
     } else this.lingering.set(connection, session);
@@ -127,6 +167,7 @@ export class Lifecycle {
     const session = this.lingering.get(connection);
     if (session === undefined) return;
     this.lingering.delete(connection);
+    this.ports.sessions.forget(session);
     this.forget(session);
   }
 

@@ -1,5 +1,5 @@
 /** The unary calls of MemoryService. The stream is in `exchange.ts`. */
-import type { ServerUnaryCall, UntypedServiceImplementation } from '@grpc/grpc-js';
+import type { Metadata, ServerUnaryCall, UntypedServiceImplementation } from '@grpc/grpc-js';
 import { decodeUint64, encodeUint32, encodeUint64 } from '../../proto/codec.js';
 import { decodeGeometry, encodePlan } from '../../proto/domain.js';
 import type { AcquireRequest__Output } from '../../proto/generated/kvspan/v1/AcquireRequest.js';
@@ -34,29 +34,33 @@ import {
   encodeReturned,
 } from './wire.js';
 
+/** Of a call that carries a session's token. */
+type SessionHandler<Request, Response> = (
+  context: ServiceContext,
+  session: Session,
+  request: Request,
+  call: ServerUnaryCall<Request, Response>,
+) => Response | Promise<Response>;
+
 export function memoryService(context: ServiceContext): UntypedServiceImplementation {
-  /** A handler of a call that carries a session's token. */
-  const ofSession = <Request, Response>(
-    method: string,
-    handler: (
-      context: ServiceContext,
-      session: Session,
-      request: Request,
-      call: ServerUnaryCall<Request, Response>,
-    ) => Response | Promise<Response>,
-  ) =>
-    guardUnary<Request, Response>(method, context, (request, call) =>
-      handler(context, context.sessions.authenticate(call.metadata), request, call),
-    );
+  const { sessions } = context;
+  const handled =
+    (sessionOf: (call: Metadata) => Session) =>
+    <Request, Response>(method: string, handler: SessionHandler<Request, Response>) =>
+      guardUnary<Request, Response>(method, context, (request, call) =>
+        handler(context, sessionOf(call.metadata), request, call),
+      );
+  const ofSession = handled(metadata => sessions.authenticate(metadata));
+  const givingBack = handled(metadata => sessions.authenticateToGiveBack(metadata));
   return {
     GetServerInfo: guardUnary('GetServerInfo', context, () => serverInfo(context)),
     CreateCache: ofSession('CreateCache', createCache),
     PlaceCache: ofSession('PlaceCache', placeCache),
-    DestroyCache: ofSession('DestroyCache', destroyCache),
+    DestroyCache: givingBack('DestroyCache', destroyCache),
     Acquire: ofSession('Acquire', acquire),
     Reserve: ofSession('Reserve', reserve),
     UpdatePromise: ofSession('UpdatePromise', updatePromise),
-    Return: ofSession('Return', giveBack),
+    Return: givingBack('Return', giveBack),
     Adopt: ofSession('Adopt', adopt),
     Exchange: exchangeHandler(context),
   };

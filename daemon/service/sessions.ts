@@ -1,5 +1,6 @@
 /** The connected sessions: who they are, how to reach them, how they prove themselves. */
 import type { Metadata } from '@grpc/grpc-js';
+import type { KvspanError } from '../../proto/errors.js';
 import type { SessionId } from '../core/types.js';
 import type { ChannelPeer } from '../ports/device.js';
 import type { Logger } from '../telemetry/log.js';
@@ -21,6 +22,8 @@ export interface Session {
   readonly log: Logger;
   /** Null: the client has no stream open. */
   stream: EventSink | null;
+  /** Not null: what it is refused with, but for giving back. */
+  evicted: KvspanError | null;
 }
 
 export class Sessions {
@@ -34,13 +37,25 @@ export class Sessions {
     this.tokens.add(session.token, session);
   }
 
+  /** From now on it may only give back; its token serves for that until `forget`. */
+  evict(session: Session, why: KvspanError): void {
+    session.evicted = why;
+    this.byId.delete(session.id);
+    this.tokens.add(session.token, session);
+  }
+
+  /** The process of an evicted session is gone. */
+  forget(session: Session): void {
+    this.tokens.remove(session.token);
+  }
+
   /** From now on the session's calls are refused. Null: no such session is connected. */
   remove(connection: number): Session | null {
     const session = this.byConnection.get(connection);
     if (session === undefined) return null;
     this.byConnection.delete(connection);
     this.byId.delete(session.id);
-    this.tokens.remove(session.token);
+    if (session.evicted === null) this.tokens.remove(session.token);
     return session;
   }
 
@@ -52,8 +67,15 @@ export class Sessions {
     return [...this.byId.values()];
   }
 
-  /** The session of a call. Throws SESSION_UNKNOWN. */
+  /** The session of a call. Throws SESSION_UNKNOWN, SESSION_EVICTED. */
   authenticate(metadata: Metadata): Session {
+    const session = this.authenticateToGiveBack(metadata);
+    if (session.evicted !== null) throw session.evicted;
+    return session;
+  }
+
+  /** Of a call that gives something back, which an evicted session may. Throws SESSION_UNKNOWN. */
+  authenticateToGiveBack(metadata: Metadata): Session {
     return this.tokens.authenticate(metadata);
   }
 }

@@ -1,6 +1,6 @@
 /** Tenants over the wire: what they are entitled to, and its change. */
 import { decodeUint32, decodeUint64, encodeUint32, encodeUint64 } from '../../proto/codec.js';
-import { badField, KvspanError } from '../../proto/errors.js';
+import { badField } from '../../proto/errors.js';
 import type { ListTenantsResponse } from '../../proto/generated/kvspan/v1/ListTenantsResponse.js';
 import type { SetTenantRequest__Output } from '../../proto/generated/kvspan/v1/SetTenantRequest.js';
 import type { SetTenantResponse } from '../../proto/generated/kvspan/v1/SetTenantResponse.js';
@@ -24,11 +24,6 @@ export function setTenant(
   const tenant = tenants.find(({ name }) => name === change.name) as TenantView;
   log.info({ tenant: tenant.name, bytes: tenant.guaranteedBytes }, 'a tenant was changed');
   return { tenant: encodeTenant(tenant), revision: encodeUint64(revision, 'revision') };
-}
-
-/** Who may connect to the service's socket may be another user; nobody's limits are his to change. */
-export function refuseChange(): never {
-  throw new KvspanError('PERMISSION_DENIED', 'tenants are changed only on admin.sock');
 }
 
 function decodeChange({ name, revision, entitlement }: SetTenantRequest__Output): TenantChange {
@@ -55,6 +50,7 @@ const encodeTenant = (view: TenantView): TenantInfo => ({
   heldBytes: encodeUint64(view.heldBytes, 'tenant.held_bytes'),
   promisedBytes: encodeUint64(view.promisedBytes, 'tenant.promised_bytes'),
   borrowedBytes: encodeUint64(view.borrowedBytes, 'tenant.borrowed_bytes'),
+  evictedBytes: encodeUint64(view.evictedBytes, 'tenant.evicted_bytes'),
   sessionCount: encodeUint32(view.sessionCount, 'tenant.session_count'),
   waitingGrantCount: encodeUint32(view.waitingGrantCount, 'tenant.waiting_grant_count'),
   overdueCount: encodeUint32(view.overdueCount, 'tenant.overdue_count'),

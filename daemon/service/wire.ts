@@ -13,6 +13,7 @@ import { badField } from '../../proto/errors.js';
 import type { AcquireRequest__Output } from '../../proto/generated/kvspan/v1/AcquireRequest.js';
 import type { AdoptRequest__Output } from '../../proto/generated/kvspan/v1/AdoptRequest.js';
 import type { CacheInfo } from '../../proto/generated/kvspan/v1/CacheInfo.js';
+import type { DeviceCheck as WireDeviceCheck } from '../../proto/generated/kvspan/v1/DeviceCheck.js';
 import type { DeviceInfo } from '../../proto/generated/kvspan/v1/DeviceInfo.js';
 import type { Grant } from '../../proto/generated/kvspan/v1/Grant.js';
 import type { Promised } from '../../proto/generated/kvspan/v1/Promised.js';
@@ -41,6 +42,7 @@ import {
   type Instant,
 } from '../core/types.js';
 import type { DeviceDescription } from '../ports/device.js';
+import type { Watched } from './device-watch.js';
 import type { GrantAnswer, PromiseAnswer } from './effects.js';
 
 /** 0 is no grant: it would be the tag of extents that nobody asked for. */
@@ -134,6 +136,33 @@ export const encodeDevice = (device: DeviceDescription): DeviceInfo => ({
   totalBytes: encodeUint64(device.totalBytes, 'device.total_bytes'),
 });
 
+const checkSize = (bytes: bigint, name: string): string =>
+  encodeUint64(bytes, `device_check.${name}`);
+
+export function encodeDeviceCheck(watched: Watched, now: Instant): WireDeviceCheck {
+  const { check, at, looks, unavailable } = watched;
+  const lookCount = encodeUint64(looks, 'device_check.look_count');
+  if (check === null || at === null) return { lookCount, unavailable };
+  return {
+    lookCount,
+    unavailable,
+    ageMs: checkSize(BigInt(Math.max(0, Math.floor(now - at))), 'age_ms'),
+    deviceUsedBytes: checkSize(check.deviceUsedBytes, 'device_used_bytes'),
+    deviceFreeBytes: checkSize(check.deviceFreeBytes, 'device_free_bytes'),
+    grantedBytes: checkSize(check.grantedBytes, 'granted_bytes'),
+    heldBytes: checkSize(check.heldBytes, 'held_bytes'),
+    foreignBytes: checkSize(check.foreignBytes, 'foreign_bytes'),
+    missingBytes: checkSize(check.missingBytes, 'missing_bytes'),
+    unchargedBytes: checkSize(check.unchargedBytes, 'uncharged_bytes'),
+    shortBytes: checkSize(check.shortBytes, 'short_bytes'),
+    differences: check.differences.map(({ pid, chargedBytes, foundBytes }) => ({
+      pid: encodeUint32(pid, 'device_check.differences.pid'),
+      chargedBytes: checkSize(chargedBytes, 'differences.charged_bytes'),
+      foundBytes: checkSize(foundBytes, 'differences.found_bytes'),
+    })),
+  };
+}
+
 const sessionStates = { open: 'SESSION_STATE_OPEN', lingering: 'SESSION_STATE_LINGERING' } as const;
 
 export const encodeSession = (view: SessionView, now: Instant): SessionInfo => ({
@@ -142,7 +171,7 @@ export const encodeSession = (view: SessionView, now: Instant): SessionInfo => (
   uid: encodeUint32(view.peer.uid, 'session.uid'),
   gid: encodeUint32(view.peer.gid, 'session.gid'),
   name: view.peer.name,
-  state: sessionStates[view.state],
+  state: view.evicted ? 'SESSION_STATE_EVICTED' : sessionStates[view.state],
   heldBytes: encodeUint64(view.heldBytes, 'session.held_bytes'),
   limitBytes: encodeUint64(view.limitBytes, 'session.limit_bytes'),
   extentCount: encodeUint64(BigInt(view.extentCount), 'session.extent_count'),

@@ -27,6 +27,7 @@ export interface LogFields {
   readonly extents?: number;
   readonly bytes?: bigint;
   readonly missingBytes?: bigint;
+  readonly deviceBytes?: bigint;
   readonly tenant?: string;
   readonly code?: string;
   readonly field?: string;
@@ -39,6 +40,7 @@ export interface LogFields {
   readonly device?: string;
   readonly path?: string;
   readonly signal?: string;
+  readonly killed?: boolean;
   readonly reclaim?: bigint;
   readonly idleOnly?: boolean;
   readonly promise?: bigint;

@@ -138,7 +138,7 @@ KVSPAN_API int kvspan_session_open(const kvspan_session_options* options, kvspan
 KVSPAN_API int kvspan_session_device(kvspan_session session, kvspan_device_info* info,
                                      kvspan_error* error);
 /* Says hello on the extent channel. Blocks up to `timeout_ms` (at least 1). `name`: up to 63 bytes,
-   for people. DAEMON_UNAVAILABLE, PERMISSION_DENIED, SESSION_LIMIT, PROTOCOL. */
+   for people. DAEMON_UNAVAILABLE, PERMISSION_DENIED, SESSION_LIMIT, SESSION_EVICTED, PROTOCOL. */
 KVSPAN_API int kvspan_session_connect(kvspan_session session, const char* path, const char* name,
                                       uint32_t timeout_ms, kvspan_welcome* welcome,
                                       kvspan_error* error);

@@ -60,6 +60,7 @@ Napi::Object start(Napi::Env env, Napi::Object exports) {
   define<growFdTable>(exports, "growFdTable");
   define<lockFile>(exports, "lockFile");
   define<setUmask>(exports, "setUmask");
+  define<readUsage>(exports, "readUsage");
   return exports;
 }
 

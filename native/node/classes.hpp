@@ -55,5 +55,6 @@ Napi::Value hostStreamComplete(const Napi::CallbackInfo& info);
 Napi::Value growFdTable(const Napi::CallbackInfo& info);
 Napi::Value lockFile(const Napi::CallbackInfo& info);
 Napi::Value setUmask(const Napi::CallbackInfo& info);
+Napi::Value readUsage(const Napi::CallbackInfo& info);
 
 }  // namespace kvspan::node

@@ -118,6 +118,7 @@ class NativeServer : public Napi::ObjectWrap<NativeServer> {
                         InstanceMethod<&NativeServer::refuse>("refuse", kReplaceable),
                         InstanceMethod<&NativeServer::grant>("grant", kReplaceable),
                         InstanceMethod<&NativeServer::disconnect>("disconnect", kReplaceable),
+                        InstanceMethod<&NativeServer::kill>("kill", kReplaceable),
                         InstanceMethod<&NativeServer::forget>("forget", kReplaceable),
                         InstanceMethod<&NativeServer::close>("close", kReplaceable)});
   }
@@ -181,6 +182,14 @@ class NativeServer : public Napi::ObjectWrap<NativeServer> {
     return guarded(info.Env(), [&] {
       const auto connection = toUint32(info[0], "connection");
       open().disconnect(connection);
+      return info.Env().Undefined();
+    });
+  }
+
+  Napi::Value kill(const Napi::CallbackInfo& info) {
+    return guarded(info.Env(), [&] {
+      const auto connection = toUint32(info[0], "connection");
+      open().kill(connection);
       return info.Env().Undefined();
     });
   }

@@ -221,6 +221,8 @@ export const faults: Readonly<Record<string, (ledger: Ledger) => Ledger>> = {
     spoil(ledger, {
       expire: at => ledger.expire(at).filter(effect => effect.kind !== 'overdue'),
     }),
+  'an evicted session is only closed': ledger =>
+    spoil(ledger, { evict: (session, at) => ledger.sessionClosed(session, at) }),
   'a cache overlaps another': ledger =>
     spoil(ledger, {
       caches: session => {

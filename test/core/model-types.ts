@@ -34,6 +34,7 @@ export interface ModelSession {
   readonly process: ModelProcess;
   readonly tenant: ModelTenant;
   state: 'open' | 'lingering' | 'exited';
+  evicted: boolean;
 }
 
 export interface ModelExtent {

@@ -5,7 +5,7 @@ import { flowFaults } from './faults-flow.js';
 import { Simulation } from './simulation.js';
 
 /** Fewer than the real run has: a fault that needs more is not caught reliably by it either. */
-const SEEDS = 10;
+const SEEDS = 20;
 const OPERATIONS = 1_500;
 
 function firstFailure(wrap: (ledger: Ledger) => Ledger): string | null {

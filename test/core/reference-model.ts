@@ -33,10 +33,16 @@ export class ReferenceModel extends ModelServing {
     const tenant =
       tenants.find(({ uid }) => uid === process.uid) ?? tenants.find(({ uid }) => uid === null);
     this.refuseIf(tenant === undefined, 'TENANT_UNKNOWN');
+    const evicted = this.sessions.filter(one => one.evicted && one.state !== 'exited');
+    this.refuseIf(
+      evicted.some(one => one.process.pid === process.pid && one.process.uid === process.uid),
+      'SESSION_EVICTED',
+    );
     this.refuseIf(this.sessions.length >= this.limits.sessionsMax, 'SESSION_LIMIT');
     this.sessionIds += 1n;
     const id = this.sessionIds;
-    this.sessions.push({ id, process, tenant: tenant as ModelTenant, state: 'open' });
+    const standing = { state: 'open', evicted: false } as const;
+    this.sessions.push({ id, process, tenant: tenant as ModelTenant, ...standing });
     return this.sessionIds;
   }
 
@@ -233,6 +239,15 @@ export class ReferenceModel extends ModelServing {
     this.serve();
   }
 
+  evict(session: bigint): void {
+    const found = this.mustBe(session, ['open', 'lingering']);
+    found.evicted = true;
+    found.state = 'lingering';
+    for (const waiter of this.waiting.filter(other => other.session === session))
+      this.leave(waiter, 'SESSION_EVICTED');
+    this.serve();
+  }
+
   exit(session: bigint): void {
     const found = this.mustBe(session, ['open', 'lingering', 'exited']);
     for (const waiter of this.waiting.filter(other => other.session === session))
@@ -359,6 +374,7 @@ export class ReferenceModel extends ModelServing {
     const [former, heir] = [other, by].map(id => this.sessions.find(one => one.id === id));
     return (
       former?.state === 'lingering' &&
+      !former.evicted &&
       former.process.pid === heir?.process.pid &&
       former.process.uid === heir.process.uid &&
       former.tenant === heir.tenant
@@ -369,13 +385,18 @@ export class ReferenceModel extends ModelServing {
   private forget(sessions: readonly bigint[]): void {
     const all = [...this.extents, ...this.flights, ...this.caches];
     this.sessions = this.sessions.filter(
-      ({ id, state }) =>
-        !sessions.includes(id) || state === 'open' || all.some(one => one.session === id),
+      ({ id, state, evicted }) =>
+        !sessions.includes(id) ||
+        state === 'open' ||
+        (evicted && state === 'lingering') ||
+        all.some(one => one.session === id),
     );
   }
 
   private mustBe(id: bigint, states: readonly string[]): ModelSession {
     const session = this.sessions.find(other => other.id === id);
+    const known = session !== undefined && session.state !== 'exited';
+    this.refuseIf(known && session.evicted && !states.includes('lingering'), 'SESSION_EVICTED');
     this.refuseIf(session === undefined || !states.includes(session.state), 'SESSION_UNKNOWN');
     return session as ModelSession;
   }

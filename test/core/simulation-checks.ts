@@ -122,14 +122,15 @@ export function checkViews(ledger: Ledger, model: ReferenceModel): void {
     'sessions',
     views
       .map(
-        ({ id, heldBytes, promisedBytes, state }) => `${id} ${heldBytes} ${promisedBytes} ${state}`,
+        ({ id, heldBytes, promisedBytes, state, evicted }) =>
+          `${id} ${heldBytes} ${promisedBytes} ${state} ${evicted}`,
       )
       .join('; '),
     model.sessions
       .map(
-        ({ id, state }) =>
+        ({ id, state, evicted }) =>
           `${id} ${pages(model.held(id))} ${pages(model.promised(id))} ` +
-          (state === 'open' ? 'open' : 'lingering'),
+          `${state === 'open' ? 'open' : 'lingering'} ${evicted}`,
       )
       .join('; '),
   );

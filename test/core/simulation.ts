@@ -55,6 +55,7 @@ export class Simulation extends SimulationRun {
     else if (roll < 81) this.adopt();
     else if (roll < 89) this.expire();
     else if (roll < 92) this.reportReclaim(this.prng.pick([...this.askedBack.keys()]) ?? 0n);
+    else if (roll < 93 && this.prng.chance(0.08)) this.evict();
     else if (roll < 93) this.close();
     else if (roll < 95) this.exit(drawLingering(this.prng, this.model) ?? this.anySession());
     else if (roll < 97) this.comeBack();
@@ -182,6 +183,15 @@ export class Simulation extends SimulationRun {
       `close ${session}`,
       () => this.ledger.sessionClosed(sessionId(session), at(this.now)),
       () => this.model.close(session),
+    );
+  }
+
+  private evict(session = this.anySession()): void {
+    this.askedBack.delete(session);
+    this.apply(
+      `evict ${session}`,
+      () => this.ledger.evict(sessionId(session), at(this.now)),
+      () => this.model.evict(session),
     );
   }
 

@@ -126,6 +126,7 @@ const matrix: Record<
   helloTimeoutMs: { good: [1, '2147483647'], bad: [0, '2147483648'] },
   messageBytesMax: { good: [4096, '67108864'], bad: [4095, '67108865'] },
   requestsInFlightMax: { good: [1, '65536'], bad: [0, '65537'] },
+  deviceCheckMs: { good: [0, '60000'], bad: [-1, 0.5, '2147483648'] },
   shutdownTimeoutMs: { good: [0, '2147483647'], bad: [-1, '2147483648'] },
   webAddress: {
     good: ['off', '127.0.0.1:0', '[::1]:9477', 'localhost:65535'],

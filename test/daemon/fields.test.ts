@@ -269,6 +269,13 @@ const rows: Row[] = [
     'SESSION_UNKNOWN',
     '',
   ],
+  [
+    'EvictSessionRequest.session_id',
+    'unknown',
+    () => call(daemon.operator, 'evictSession', { sessionId: max }),
+    'SESSION_UNKNOWN',
+    'session_id',
+  ],
   ['SetTenantRequest.name', 'none', () => setTenant({}, { name: '' }), 'TENANT_UNKNOWN', 'name'],
   [
     'SetTenantRequest.revision',
@@ -312,6 +319,7 @@ const unaryCreate = (request: object) =>
 const anything: Record<string, string> = {
   'TenantEntitlement.held': 'yes or no',
   'UpdatePromiseRequest.left_bytes': 'of a promise there is none here; test/core has its range',
+  'EvictSessionRequest.kill': 'yes or no',
   'ReclaimReport.returned_bytes': 'for the log: what counts is what was returned',
 };
 

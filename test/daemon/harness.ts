@@ -14,6 +14,7 @@ import type {
   DeviceDescription,
   ExtentChannel,
   GrantOutcome,
+  UsageMeter,
 } from '../../daemon/ports/device.js';
 import { systemRandom } from '../../daemon/ports/tokens.js';
 import { DaemonServices } from '../../daemon/service/daemon-services.js';
@@ -24,7 +25,7 @@ import {
   socketPaths,
   type SocketPaths,
 } from '../../daemon/transport/socket-directory.js';
-import type { KvspanError } from '../../proto/errors.js';
+import { KvspanError } from '../../proto/errors.js';
 import type { AdminServiceClient } from '../../proto/generated/kvspan/v1/AdminService.js';
 import type { ExchangeRequest } from '../../proto/generated/kvspan/v1/ExchangeRequest.js';
 import type { ExchangeResponse__Output } from '../../proto/generated/kvspan/v1/ExchangeResponse.js';
@@ -201,6 +202,8 @@ export class ScriptedChannel implements ExtentChannel {
   readonly sent: bigint[] = [];
   /** Connections whose process need not be waited for. */
   readonly forgotten: number[] = [];
+  readonly killed: number[] = [];
+  unkillable = false;
   hold = false;
   private lastConnection = 0;
 
@@ -232,6 +235,11 @@ export class ScriptedChannel implements ExtentChannel {
 
   disconnect(connection: number): void {
     this.onEvent({ kind: 'closed', connection, reason: 'disconnected' });
+  }
+
+  kill(connection: number): void {
+    if (this.unkillable) throw new KvspanError('PERMISSION_DENIED', 'scripted: may not');
+    this.killed.push(connection);
   }
 
   forget(connection: number): void {
@@ -272,6 +280,7 @@ const hostDevice: DeviceDescription = {
 export async function scriptedDaemon(
   overrides: Overrides = {},
   poolPages = 64n,
+  meter: UsageMeter | null = null,
 ): Promise<ScriptedDaemon> {
   const folder = temporaryFolder();
   const config = loadConfig({ logLevel: 'trace', socketDirectory: folder.path, ...overrides }, {});
@@ -288,6 +297,7 @@ export async function scriptedDaemon(
     config,
     limits,
     device: hostDevice,
+    meter,
     clock: systemClock,
     random: systemRandom,
     log,

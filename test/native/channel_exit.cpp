@@ -50,6 +50,28 @@ KV_TEST("channel: another process gets memory, and its credentials are the kerne
   KV_CHECK_EQ(device->live(), 0);
 }
 
+KV_TEST("channel: the daemon kills the process of a connection, open or closed, and no other") {
+  for (const bool closeFirst : {false, true}) {
+    Child child([](const std::string& path) { return holdForEver(path); });
+    Daemon daemon(openHost());
+    child.start(daemon.path());
+    const ConnectionId id = daemon.connection();
+    // It has been welcomed, and sleeps.
+    KV_CHECK_EQ(daemon.grantNow(id, 1, 1).importedCount, 1U);
+    if (closeFirst) {
+      daemon.server().disconnect(id);
+      daemon.awaitClosed(id);
+    }
+    // Nobody's, and so nobody is killed.
+    daemon.server().kill(id + 1);
+    daemon.server().kill(id);
+    KV_CHECK_EQ(child.wait(), 128 + SIGKILL);
+    daemon.awaitExited(id);
+    // Its number may be another's by now.
+    daemon.server().kill(id);
+  }
+}
+
 KV_TEST("channel: a client that disconnects but lives has not exited") {
   Child child([](const std::string& path) {
     { Holder holder(openHost(), path); }

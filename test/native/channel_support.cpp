@@ -74,17 +74,17 @@ Daemon::Daemon(std::shared_ptr<Device> device, std::function<void(ListenOptions&
   path_ = options.path;
   ServerEvents events;
   events.hello = [this, welcomes](ConnectionId id, const PeerIdentity& peer) {
-    {
-      const std::lock_guard lock(mutex_);
-      seen_[id].peer = peer;
-      ++seen_[id].hellos;
-      newest_ = id;
+    if (welcomes) {
+      std::uint8_t token[32];
+      for (std::size_t i = 0; i < sizeof token; ++i) token[i] = static_cast<std::uint8_t>(i + id);
+      ready_.wait(nullptr);
+      ready_.load()->welcome(id, 1000 + id, token, "/service.sock");
     }
-    if (!welcomes) return;
-    std::uint8_t token[32];
-    for (std::size_t i = 0; i < sizeof token; ++i) token[i] = static_cast<std::uint8_t>(i + id);
-    ready_.wait(nullptr);
-    ready_.load()->welcome(id, 1000 + id, token, "/service.sock");
+    // Last: whoever waits for it may grant to it at once.
+    const std::lock_guard lock(mutex_);
+    seen_[id].peer = peer;
+    ++seen_[id].hellos;
+    newest_ = id;
   };
   events.closed = [this](ConnectionId id, const std::string& reason) {
     const std::lock_guard lock(mutex_);

@@ -93,9 +93,9 @@ class Daemon:
     def open_fds(self) -> int:
         return len(os.listdir(f"/proc/{self.pid}/fd"))
 
-    def _ask(self, method: str, request: Any, answer: Any) -> Any:
+    def _ask(self, method: str, request: Any, answer: Any, socket: str = "kvspan.sock") -> Any:
         options = [("grpc.use_local_subchannel_pool", 1)]
-        with grpc.insecure_channel(f"unix:{self.directory}/kvspan.sock", options=options) as channel:
+        with grpc.insecure_channel(f"unix:{self.directory}/{socket}", options=options) as channel:
             call = channel.unary_unary(
                 f"/kvspan.v1.AdminService/{method}",
                 request_serializer=lambda message: message.SerializeToString(),
@@ -109,6 +109,10 @@ class Daemon:
     def sessions(self) -> list[admin.SessionInfo]:
         answer = self._ask("ListSessions", admin.ListSessionsRequest(), admin.ListSessionsResponse)
         return list(answer.sessions)
+
+    def evict(self, session_id: int) -> admin.EvictSessionResponse:
+        request = admin.EvictSessionRequest(session_id=session_id)
+        return self._ask("EvictSession", request, admin.EvictSessionResponse, "admin.sock")
 
     def empty(self) -> bool:
         """Nothing of anybody is left."""

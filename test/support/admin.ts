@@ -3,6 +3,8 @@ import { credentials, type requestCallback } from '@grpc/grpc-js';
 import { join } from 'node:path';
 import { ADMIN_SOCKET, SERVICE_SOCKET } from '../../proto/paths.js';
 import { loadPackage } from '../../proto/load.js';
+import type { DeviceCheck__Output } from '../../proto/generated/kvspan/v1/DeviceCheck.js';
+import type { EvictSessionResponse__Output } from '../../proto/generated/kvspan/v1/EvictSessionResponse.js';
 import type { GetPoolResponse__Output } from '../../proto/generated/kvspan/v1/GetPoolResponse.js';
 import type { ListTenantsResponse__Output } from '../../proto/generated/kvspan/v1/ListTenantsResponse.js';
 import type { SetTenantResponse__Output } from '../../proto/generated/kvspan/v1/SetTenantResponse.js';
@@ -19,6 +21,20 @@ export interface Pool {
   readonly waitingGrants: number;
   /** Since the daemon started. */
   readonly grantsMet: bigint;
+}
+
+export interface DeviceCheck {
+  readonly looks: number;
+  readonly unavailable: string;
+  readonly usedBytes: bigint;
+  readonly grantedBytes: bigint;
+  readonly heldBytes: bigint;
+  readonly foreignBytes: bigint;
+  readonly missingBytes: bigint;
+  readonly unchargedBytes: bigint;
+  readonly shortBytes: bigint;
+  /** Of processes that have another amount than they are charged. */
+  readonly pids: readonly number[];
 }
 
 export interface Account {
@@ -69,6 +85,24 @@ export class Admin {
     };
   }
 
+  /** The books held against the device, as of the latest look. */
+  async deviceCheck(): Promise<DeviceCheck> {
+    const pool = await call<GetPoolResponse__Output>(done => this.#client.getPool({}, done));
+    const check = pool.deviceCheck as DeviceCheck__Output;
+    return {
+      looks: Number(check.lookCount),
+      unavailable: check.unavailable,
+      usedBytes: BigInt(check.deviceUsedBytes),
+      grantedBytes: BigInt(check.grantedBytes),
+      heldBytes: BigInt(check.heldBytes),
+      foreignBytes: BigInt(check.foreignBytes),
+      missingBytes: BigInt(check.missingBytes),
+      unchargedBytes: BigInt(check.unchargedBytes),
+      shortBytes: BigInt(check.shortBytes),
+      pids: check.differences.map(({ pid }) => pid),
+    };
+  }
+
   async sessions(): Promise<Account[]> {
     const list = await call<ListSessionsResponse__Output>(done =>
       this.#client.listSessions({}, done),
@@ -85,11 +119,17 @@ export class Admin {
     }));
   }
 
-  async tenant(name: string): Promise<{ heldBytes: bigint; overdue: number }> {
+  async tenant(
+    name: string,
+  ): Promise<{ heldBytes: bigint; evictedBytes: bigint; overdue: number }> {
     const list = await this.tenants();
     const tenant = list.tenants.find(other => other.name === name);
     if (tenant === undefined) throw new Error(`no tenant ${name}`);
-    return { heldBytes: BigInt(tenant.heldBytes), overdue: tenant.overdueCount };
+    return {
+      heldBytes: BigInt(tenant.heldBytes),
+      evictedBytes: BigInt(tenant.evictedBytes),
+      overdue: tenant.overdueCount,
+    };
   }
 
   /** On top of whatever is there now. */
@@ -104,6 +144,14 @@ export class Admin {
     await call<SetTenantResponse__Output>(done =>
       this.#operator.setTenant({ name, revision, entitlement }, done),
     );
+  }
+
+  async evict(sessionId: bigint, kill = false): Promise<{ pid: number; killed: boolean }> {
+    const request = { sessionId: `${sessionId}`, kill };
+    const answer = await call<EvictSessionResponse__Output>(done =>
+      this.#operator.evictSession(request, done),
+    );
+    return { pid: answer.session?.pid ?? 0, killed: answer.killed };
   }
 
   private tenants(): Promise<ListTenantsResponse__Output> {

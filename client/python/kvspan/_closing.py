@@ -8,9 +8,8 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final
 
 from ._grants import Grants
-from ._link import Link
 from ._native import NativeSession
-from ._returns import Returns
+from ._returns import ReturnPath, Returns
 
 if TYPE_CHECKING:
     from .cache import Cache
@@ -23,7 +22,7 @@ _PAUSE: Final = 0.005
 
 def give_back_all(
     memory: NativeSession,
-    link: Link,
+    link: ReturnPath,
     grants: Grants,
     returns: Returns,
     hear: Callable[[], None],

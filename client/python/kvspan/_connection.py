@@ -2,6 +2,7 @@
 
     connected --(stream ends)---> disconnected --(a new stream)------------------> connected
     connected --(channel ends)--> disconnected --(a new session, which adopts)---> connected
+    any of both --(SESSION_EVICTED)--> evicted, for good
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from ._establish import Daemon, Meeting, check_same_device, enter, find_daemon
+from ._eviction import Eviction
 from .events import Disconnected, Draining, Listeners, Reconnected
 from ._link import Link, LinkEvents
 from ._native import NativeSession, Welcome
@@ -38,6 +40,8 @@ class ConnectionHooks:
     #: Puts what the process holds on a new session's account; nothing may be released from its
     #: beginning until the link is installed. Returns how many bytes.
     restore: Callable[[Link], int]
+    #: There will be no link again; what is released can be told through ``eviction``.
+    evicted: Callable[[], None]
     #: Waits until the events that the native core has told so far have been heard.
     hear: Callable[[], None]
 
@@ -71,6 +75,10 @@ class Connection:
         self._session_id = 0
         #: None: the session has ended, only a new one will do.
         self._credentials: Welcome | None = None
+        #: Of the latest session, ended or not.
+        self._token = b""
+        #: An administrator has put the session out, for good.
+        self.eviction: Eviction | None = None
         self._last_refusal = ""
         #: What broke the connection that is being established, if something did.
         self._broken: KvspanError | None = None
@@ -97,6 +105,8 @@ class Connection:
         link = self._link
         if link is not None:
             return link
+        if self.eviction is not None:
+            raise error("SESSION_EVICTED", f"{method}: {self.eviction.reason}")
         if self._stop.is_set():
             raise error("CLOSED", f"{method}: the session is closed")
         where = self.meeting.socket_directory
@@ -126,6 +136,8 @@ class Connection:
             link, self._link = self._link, None
         if link is not None:
             link.close(reason)
+        if self.eviction is not None:
+            self.eviction.close()
 
     def _events(self) -> LinkEvents:
         with self._lock:
@@ -149,6 +161,7 @@ class Connection:
                 raise error("CLOSED", "the session was closed")
             self._link = link
             self._credentials = link.credentials
+            self._token = link.credentials.token
             self._session_id = link.credentials.session_id
             self.server = link.server
             self.draining = False
@@ -166,7 +179,7 @@ class Connection:
             self._link = None
             self._last_refusal = ""
         gone = reason
-        if reason.code != "DAEMON_UNAVAILABLE":
+        if reason.code not in ("DAEMON_UNAVAILABLE", "SESSION_EVICTED"):
             gone = error("DAEMON_UNAVAILABLE", str(reason))
         link.close(gone)
         self._hooks.lost(gone)
@@ -177,7 +190,15 @@ class Connection:
             target=self._keep_trying, args=(gone,), name="kvspan reconnect", daemon=True
         ).start()
 
+    def _evicted(self, reason: KvspanError) -> None:
+        """No session of this process will be let in again; what it has it may give back."""
+        self.eviction = Eviction(reason, self.meeting.socket_directory, self._token)
+        self._hooks.evicted()
+        self._listeners.emit(Disconnected(reason, False))
+
     def _keep_trying(self, gone: KvspanError) -> None:
+        if gone.code == "SESSION_EVICTED":
+            return self._evicted(gone)
         self._listeners.emit(Disconnected(gone, self._reconnect))
         if not self._reconnect:
             return
@@ -187,8 +208,11 @@ class Connection:
             try:
                 adopted_bytes = self._reestablish()
             except Exception as cause:
-                if not self._stop.is_set():
-                    self._refused(cause)
+                if self._stop.is_set():
+                    continue
+                if isinstance(cause, KvspanError) and cause.code == "SESSION_EVICTED":
+                    return self._evicted(cause)
+                self._refused(cause)
                 continue
             self.reconnects += 1
             self._listeners.emit(Reconnected(self.session_id, adopted_bytes, attempts))

@@ -248,6 +248,6 @@ class Link:
 
 def _gone(reason: KvspanError) -> KvspanError:
     """Whatever ended the link, to a request in flight it means that the daemon is not there."""
-    if reason.code in ("DAEMON_UNAVAILABLE", "CLOSED"):
+    if reason.code in ("DAEMON_UNAVAILABLE", "CLOSED", "SESSION_EVICTED"):
         return reason
     return error("DAEMON_UNAVAILABLE", f"the connection to the daemon ended: {reason}")

@@ -6,9 +6,9 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from typing import Final
+from typing import Final, Protocol
 
-from ._link import ANSWER_TIMEOUT, Link
+from ._link import ANSWER_TIMEOUT
 from .v1 import memory_pb2 as memory
 
 #: Extents in one Return message: 32 KiB of ids.
@@ -16,8 +16,17 @@ _RETURN_EXTENTS_MAX: Final = 4096
 _UNKNOWN: Final = frozenset({"EXTENT_UNKNOWN", "EXTENT_RETURNED", "EXTENT_FOREIGN"})
 
 
+class ReturnPath(Protocol):
+    """Whoever takes what comes back: a session's link, or what is left of it once it was evicted."""
+
+    @property
+    def is_open(self) -> bool: ...
+
+    def give_back(self, extent_ids: Sequence[int]) -> Future[memory.ExchangeResponse]: ...
+
+
 class Returns:
-    def __init__(self, link: Callable[[], Link | None]) -> None:
+    def __init__(self, link: Callable[[], ReturnPath | None]) -> None:
         self._link = link
         self._changed = threading.Condition()
         self._queue: list[int] = []
@@ -59,11 +68,11 @@ class Returns:
         with self._changed:
             return self._changed.wait_for(lambda: self._in_flight == 0, timeout)
 
-    def _send(self, link: Link, batch: list[int]) -> None:
+    def _send(self, link: ReturnPath, batch: list[int]) -> None:
         link.give_back(batch).add_done_callback(lambda done: self._answered(link, batch, done))
 
     def _answered(
-        self, link: Link, batch: list[int], answer: Future[memory.ExchangeResponse]
+        self, link: ReturnPath, batch: list[int], answer: Future[memory.ExchangeResponse]
     ) -> None:
         """The daemon takes all of a batch or nothing. An extent that it does not know must not keep
         the rest charged, so a refused batch is halved until the odd one is alone."""

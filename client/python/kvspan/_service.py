@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Protocol, TypeVar
 
@@ -143,6 +143,11 @@ class Service:
             extent_orders=[(held // page_bytes).bit_length() - 1 for _, held in extents],
         )
         return self._call("Adopt", request, memory.AdoptResponse, timeout).held_bytes
+
+    def give_back(self, extent_ids: Sequence[int], timeout: float) -> memory.ReturnResponse:
+        """The stream's ``return`` without a stream. All or nothing."""
+        request = memory.ReturnRequest(extent_ids=extent_ids)
+        return self._call("Return", request, memory.ReturnResponse, timeout)
 
     def exchange(self, requests: Iterator[memory.ExchangeRequest]) -> ExchangeCall:
         stream = self._channel.stream_stream(

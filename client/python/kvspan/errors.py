@@ -28,6 +28,7 @@ RETRYABLE: Final = frozenset(
 #: Every code there is; another one (of a newer daemon) is told as PROTOCOL, its text kept.
 CODES: Final = RETRYABLE | {
     "INVALID_ARGUMENT",
+    "SESSION_EVICTED",
     "SESSION_UNKNOWN",
     "TENANT_UNKNOWN",
     "REVISION_STALE",
@@ -127,7 +128,8 @@ class DeadlineExceeded(KvspanError, TimeoutError):
 
 
 class PermissionDenied(KvspanError, PermissionError):
-    """PERMISSION_DENIED: another user's daemon, most likely. TENANT_UNKNOWN: this user has none."""
+    """PERMISSION_DENIED: another user's daemon, most likely. TENANT_UNKNOWN: this user has none.
+    SESSION_EVICTED: an administrator has put this process out; it may only give back."""
 
 
 _classes: Final[dict[str, type[KvspanError]]] = {
@@ -145,6 +147,7 @@ _classes: Final[dict[str, type[KvspanError]]] = {
     "DEADLINE_EXCEEDED": DeadlineExceeded,
     "PERMISSION_DENIED": PermissionDenied,
     "TENANT_UNKNOWN": PermissionDenied,
+    "SESSION_EVICTED": PermissionDenied,
 }
 
 

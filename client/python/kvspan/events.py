@@ -19,7 +19,8 @@ log: Final = logging.getLogger("kvspan")
 
 @dataclass(frozen=True)
 class Disconnected:
-    """The daemon is away, or re-establishing the session was refused: ``error`` says which."""
+    """The daemon is away, or re-establishing the session was refused, or it was evicted, for good:
+    ``error`` says which."""
 
     error: KvspanError
     will_reconnect: bool

@@ -76,10 +76,11 @@ class Session:
             installed=self._installed,
             lost=self._lost,
             restore=self._restore,
+            evicted=self._tell,
             hear=self._hear,
         )
         self._connection = Connection(server, meeting, reconnect, memory, self._listeners, hooks)
-        self._returns = Returns(lambda: self._connection.link)
+        self._returns = Returns(lambda: self._connection.link or self._connection.eviction)
         #: Memory promised to requests.
         self.reservations = Reservations(
             ReservationOwner(
@@ -123,6 +124,8 @@ class Session:
     def state(self) -> SessionState:
         if self._closing:
             return "closed"
+        if self._connection.eviction is not None:
+            return "evicted"
         return "connected" if self.connected else "disconnected"
 
     @property
@@ -262,7 +265,7 @@ class Session:
         """Tells the daemon, if it is there; else it is told once there is a session again: until
         then its addresses are taken."""
         self.reservations.closed(cache)
-        link = self._connection.link
+        link = self._connection.link or self._connection.eviction
         if link is None:
             return
         try:
@@ -312,7 +315,7 @@ class Session:
         except KvspanError as failure:
             log.debug("refill_done: %s", failure)
 
-    def _installed(self) -> None:
+    def _tell(self) -> None:
         """What nobody could be told is told now."""
         self._returns.resume()
         with self._lock:
@@ -366,7 +369,7 @@ class Session:
         try:
             for cache in caches:
                 cache.close()
-            link = self._connection.link
+            link = self._connection.link or self._connection.eviction
             if link is not None:
                 give_back_all(self._memory, link, self._grants, self._returns, self._hear, caches)
         finally:

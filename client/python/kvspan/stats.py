@@ -8,7 +8,7 @@ from typing import Literal
 from . import _abi
 from ._grants import GrantCounts
 
-SessionState = Literal["connected", "disconnected", "closed"]
+SessionState = Literal["connected", "disconnected", "evicted", "closed"]
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@
 namespace kvspan {
 namespace {
 
-constexpr std::array<std::pair<Code, const char*>, 18> kNames{{
+constexpr std::array<std::pair<Code, const char*>, 19> kNames{{
     {Code::InvalidArgument, "INVALID_ARGUMENT"},
     {Code::DeviceUnavailable, "DEVICE_UNAVAILABLE"},
     {Code::DeviceExhausted, "DEVICE_EXHAUSTED"},
@@ -20,6 +20,7 @@ constexpr std::array<std::pair<Code, const char*>, 18> kNames{{
     {Code::Closed, "CLOSED"},
     {Code::PermissionDenied, "PERMISSION_DENIED"},
     {Code::DaemonUnavailable, "DAEMON_UNAVAILABLE"},
+    {Code::SessionEvicted, "SESSION_EVICTED"},
     {Code::SessionLimit, "SESSION_LIMIT"},
     {Code::TenantUnknown, "TENANT_UNKNOWN"},
     {Code::Draining, "DRAINING"},

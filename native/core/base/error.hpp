@@ -22,6 +22,7 @@ enum class Code {
   Closed,
   PermissionDenied,
   DaemonUnavailable,
+  SessionEvicted,
   SessionLimit,
   TenantUnknown,
   Draining,

@@ -1,6 +1,7 @@
 #include "channel/identity.hpp"
 
 #include <poll.h>
+#include <signal.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -49,6 +50,12 @@ UniqueFd pidfdByNumber(int socket, pid_t pid, uid_t uid) {
   // A process that may not be dumped shows as root's, whoever runs it.
   if (hungUp(socket) || (visible && entry.st_uid != uid && entry.st_uid != 0)) throwGone(pid);
   return pidfd;
+}
+
+void killProcess(int pidfd, pid_t pid) {
+  if (::syscall(SYS_pidfd_send_signal, pidfd, SIGKILL, nullptr, 0) == 0 || errno == ESRCH) return;
+  throw Error(Code::PermissionDenied,
+              "process " + std::to_string(pid) + " cannot be killed: " + std::strerror(errno));
 }
 
 PeerProcess identifyPeer(int socket) {

@@ -18,6 +18,9 @@ struct PeerProcess {
 // DaemonUnavailable for one that is gone already; the sentence is fit for the peer.
 PeerProcess identifyPeer(int socket);
 
+// SIGKILL through a pidfd; nothing if the process has exited. Throws PermissionDenied.
+void killProcess(int pidfd, pid_t pid);
+
 // The way of kernels before 6.5, which have no SO_PEERPIDFD; called by identifyPeer.
 UniqueFd pidfdByNumber(int socket, pid_t pid, uid_t uid);
 

@@ -75,6 +75,9 @@ class ChannelServer {
   virtual void grant(ConnectionId connection, std::uint64_t grantId, std::vector<GrantItem> items,
                      std::uint32_t ackTimeoutMs, std::function<void(GrantOutcome)> done) = 0;
   virtual void disconnect(ConnectionId connection) = 0;
+  // Ends the peer's process by SIGKILL, through its pidfd, so never another one that has its number by
+  // now; nothing if it has exited already. Throws PermissionDenied if this process may not.
+  virtual void kill(ConnectionId connection) = 0;
   // Of a connection that was `closed`: its process holds nothing of it, so `exited` need not be
   // told. Else each connection that a process ever had would be kept, with its pidfd, until it ends.
   virtual void forget(ConnectionId connection) = 0;

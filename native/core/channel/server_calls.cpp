@@ -3,6 +3,7 @@
 #include <cstring>
 
 #include "base/error.hpp"
+#include "channel/identity.hpp"
 #include "channel/messages.hpp"
 #include "channel/server_impl.hpp"
 #include "channel/tags.hpp"
@@ -62,6 +63,15 @@ void Server::disconnect(ConnectionId id) {
   const Lock lock(mutex_);
   const ConnectionPtr connection = find(id);
   if (connection) shutDown(*connection, "disconnected by the daemon");
+}
+
+// Under the mutex, since the loop gives the pidfd up once the process has exited.
+void Server::kill(ConnectionId id) {
+  const Lock lock(mutex_);
+  const ConnectionPtr connection = find(id);
+  if (connection && connection->pidfd) {
+    killProcess(connection->pidfd.get(), connection->identity.pid);
+  }
 }
 
 void Server::forget(ConnectionId id) {

@@ -39,6 +39,7 @@ class Server final : public ChannelServer {
   void grant(ConnectionId connection, std::uint64_t grantId, std::vector<GrantItem> items,
              std::uint32_t ackTimeoutMs, std::function<void(GrantOutcome)> done) override;
   void disconnect(ConnectionId connection) override;
+  void kill(ConnectionId connection) override;
   void forget(ConnectionId connection) override;
   void close() override;
 

@@ -12,6 +12,7 @@
 #include "base/error.hpp"
 #include "device/host_memory.hpp"
 #include "device/host_stream.hpp"
+#include "device/host_usage.hpp"
 
 namespace kvspan {
 namespace {
@@ -191,7 +192,7 @@ Handle HostDevice::create(std::uint64_t bytes) {
   book_.checkBytes("create", bytes);
   takeRoom(bytes);
   const auto size = std::to_string(bytes) + " bytes";
-  UniqueFd fd(::memfd_create("kvspan", MFD_CLOEXEC | MFD_ALLOW_SEALING));
+  UniqueFd fd(::memfd_create(kHostMemoryName, MFD_CLOEXEC | MFD_ALLOW_SEALING));
   if (!fd) throwErrno("create", size, errno);
   if (::ftruncate(fd.get(), static_cast<off_t>(bytes)) != 0) throwErrno("create", size, errno);
   if (::fcntl(fd.get(), F_ADD_SEALS, kSeals) != 0) throwErrno("create", size, errno);

@@ -25,43 +25,51 @@ _sym_db = _symbol_database.Default()
 from kvspan.v1 import types_pb2 as kvspan_dot_v1_dot_types__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x15kvspan/v1/admin.proto\x12\tkvspan.v1\x1a\x15kvspan/v1/types.proto\"\x10\n\x0eGetPoolRequest\"\x9b\x03\n\x0fGetPoolResponse\x12%\n\x06\x64\x65vice\x18\x01 \x01(\x0b\x32\x15.kvspan.v1.DeviceInfo\x12\x12\n\npool_bytes\x18\x02 \x01(\x04\x12\x12\n\nused_bytes\x18\x03 \x01(\x04\x12\x12\n\nfree_bytes\x18\x04 \x01(\x04\x12\x14\n\x0c\x65xtent_count\x18\x05 \x01(\x04\x12\x15\n\rsession_count\x18\x06 \x01(\r\x12\x13\n\x0b\x63\x61\x63he_count\x18\x07 \x01(\r\x12\x1b\n\x13waiting_grant_count\x18\x08 \x01(\r\x12\x15\n\rwaiting_bytes\x18\t \x01(\x04\x12\x1b\n\x13granted_total_count\x18\n \x01(\x04\x12\x1b\n\x13refused_total_count\x18\x0b \x01(\x04\x12\x11\n\tuptime_ms\x18\x0c \x01(\x04\x12\x0f\n\x07version\x18\r \x01(\t\x12\x1b\n\x13granted_total_bytes\x18\x0e \x01(\x04\x12\x1c\n\x14returned_total_bytes\x18\x0f \x01(\x04\x12\x16\n\x0epromised_bytes\x18\x10 \x01(\x04\"\x15\n\x13ListSessionsRequest\"\xea\x02\n\x0bSessionInfo\x12\x12\n\nsession_id\x18\x01 \x01(\x04\x12\x0b\n\x03pid\x18\x02 \x01(\r\x12\x0b\n\x03uid\x18\x03 \x01(\r\x12\x0b\n\x03gid\x18\x04 \x01(\r\x12\x0c\n\x04name\x18\x05 \x01(\t\x12&\n\x05state\x18\x06 \x01(\x0e\x32\x17.kvspan.v1.SessionState\x12\x12\n\nheld_bytes\x18\x07 \x01(\x04\x12\x13\n\x0blimit_bytes\x18\x08 \x01(\x04\x12\x14\n\x0c\x65xtent_count\x18\t \x01(\x04\x12\x13\n\x0b\x63\x61\x63he_count\x18\n \x01(\r\x12\x1b\n\x13waiting_grant_count\x18\x0b \x01(\r\x12\x0e\n\x06\x61ge_ms\x18\x0c \x01(\x04\x12\x0e\n\x06tenant\x18\r \x01(\t\x12\x15\n\roverdue_count\x18\x0e \x01(\r\x12\x13\n\x0bserved_last\x18\x0f \x01(\x08\x12\x16\n\x0epromised_bytes\x18\x10 \x01(\x04\x12\x15\n\rpromise_count\x18\x11 \x01(\r\"@\n\x14ListSessionsResponse\x12(\n\x08sessions\x18\x01 \x03(\x0b\x32\x16.kvspan.v1.SessionInfo\"\x14\n\x12ListTenantsRequest\"`\n\x11TenantEntitlement\x12\x18\n\x10guaranteed_bytes\x18\x01 \x01(\x04\x12\x13\n\x0blimit_bytes\x18\x02 \x01(\x04\x12\x0e\n\x06weight\x18\x03 \x01(\r\x12\x0c\n\x04held\x18\x04 \x01(\x08\"\xdc\x01\n\nTenantInfo\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x31\n\x0b\x65ntitlement\x18\x02 \x01(\x0b\x32\x1c.kvspan.v1.TenantEntitlement\x12\x12\n\nheld_bytes\x18\x03 \x01(\x04\x12\x16\n\x0e\x62orrowed_bytes\x18\x04 \x01(\x04\x12\x15\n\rsession_count\x18\x05 \x01(\r\x12\x1b\n\x13waiting_grant_count\x18\x06 \x01(\r\x12\x15\n\roverdue_count\x18\x07 \x01(\r\x12\x16\n\x0epromised_bytes\x18\x08 \x01(\x04\"O\n\x13ListTenantsResponse\x12&\n\x07tenants\x18\x01 \x03(\x0b\x32\x15.kvspan.v1.TenantInfo\x12\x10\n\x08revision\x18\x02 \x01(\x04\"e\n\x10SetTenantRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x10\n\x08revision\x18\x02 \x01(\x04\x12\x31\n\x0b\x65ntitlement\x18\x03 \x01(\x0b\x32\x1c.kvspan.v1.TenantEntitlement\"L\n\x11SetTenantResponse\x12%\n\x06tenant\x18\x01 \x01(\x0b\x32\x15.kvspan.v1.TenantInfo\x12\x10\n\x08revision\x18\x02 \x01(\x04\"\'\n\x11ListCachesRequest\x12\x12\n\nsession_id\x18\x01 \x01(\x04\"\x8f\x01\n\tCacheInfo\x12\x10\n\x08\x63\x61\x63he_id\x18\x01 \x01(\x04\x12\x12\n\nsession_id\x18\x02 \x01(\x04\x12\x0c\n\x04name\x18\x03 \x01(\t\x12*\n\x08geometry\x18\x04 \x01(\x0b\x32\x18.kvspan.v1.CacheGeometry\x12\"\n\x04plan\x18\x05 \x01(\x0b\x32\x14.kvspan.v1.CachePlan\":\n\x12ListCachesResponse\x12$\n\x06\x63\x61\x63hes\x18\x01 \x03(\x0b\x32\x14.kvspan.v1.CacheInfo*b\n\x0cSessionState\x12\x1d\n\x19SESSION_STATE_UNSPECIFIED\x10\x00\x12\x16\n\x12SESSION_STATE_OPEN\x10\x01\x12\x1b\n\x17SESSION_STATE_LINGERING\x10\x02\x32\x82\x03\n\x0c\x41\x64minService\x12@\n\x07GetPool\x12\x19.kvspan.v1.GetPoolRequest\x1a\x1a.kvspan.v1.GetPoolResponse\x12O\n\x0cListSessions\x12\x1e.kvspan.v1.ListSessionsRequest\x1a\x1f.kvspan.v1.ListSessionsResponse\x12I\n\nListCaches\x12\x1c.kvspan.v1.ListCachesRequest\x1a\x1d.kvspan.v1.ListCachesResponse\x12L\n\x0bListTenants\x12\x1d.kvspan.v1.ListTenantsRequest\x1a\x1e.kvspan.v1.ListTenantsResponse\x12\x46\n\tSetTenant\x12\x1b.kvspan.v1.SetTenantRequest\x1a\x1c.kvspan.v1.SetTenantResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x15kvspan/v1/admin.proto\x12\tkvspan.v1\x1a\x15kvspan/v1/types.proto\"\x10\n\x0eGetPoolRequest\"\xc9\x03\n\x0fGetPoolResponse\x12%\n\x06\x64\x65vice\x18\x01 \x01(\x0b\x32\x15.kvspan.v1.DeviceInfo\x12\x12\n\npool_bytes\x18\x02 \x01(\x04\x12\x12\n\nused_bytes\x18\x03 \x01(\x04\x12\x12\n\nfree_bytes\x18\x04 \x01(\x04\x12\x14\n\x0c\x65xtent_count\x18\x05 \x01(\x04\x12\x15\n\rsession_count\x18\x06 \x01(\r\x12\x13\n\x0b\x63\x61\x63he_count\x18\x07 \x01(\r\x12\x1b\n\x13waiting_grant_count\x18\x08 \x01(\r\x12\x15\n\rwaiting_bytes\x18\t \x01(\x04\x12\x1b\n\x13granted_total_count\x18\n \x01(\x04\x12\x1b\n\x13refused_total_count\x18\x0b \x01(\x04\x12\x11\n\tuptime_ms\x18\x0c \x01(\x04\x12\x0f\n\x07version\x18\r \x01(\t\x12\x1b\n\x13granted_total_bytes\x18\x0e \x01(\x04\x12\x1c\n\x14returned_total_bytes\x18\x0f \x01(\x04\x12\x16\n\x0epromised_bytes\x18\x10 \x01(\x04\x12,\n\x0c\x64\x65vice_check\x18\x11 \x01(\x0b\x32\x16.kvspan.v1.DeviceCheck\"\xb6\x02\n\x0b\x44\x65viceCheck\x12\x12\n\nlook_count\x18\x01 \x01(\x04\x12\x0e\n\x06\x61ge_ms\x18\x02 \x01(\x04\x12\x13\n\x0bunavailable\x18\x03 \x01(\t\x12\x19\n\x11\x64\x65vice_used_bytes\x18\x04 \x01(\x04\x12\x19\n\x11\x64\x65vice_free_bytes\x18\x05 \x01(\x04\x12\x15\n\rgranted_bytes\x18\x06 \x01(\x04\x12\x12\n\nheld_bytes\x18\x07 \x01(\x04\x12\x15\n\rforeign_bytes\x18\x08 \x01(\x04\x12\x15\n\rmissing_bytes\x18\t \x01(\x04\x12\x17\n\x0funcharged_bytes\x18\n \x01(\x04\x12\x13\n\x0bshort_bytes\x18\x0b \x01(\x04\x12\x31\n\x0b\x64ifferences\x18\x0c \x03(\x0b\x32\x1c.kvspan.v1.ProcessDifference\"L\n\x11ProcessDifference\x12\x0b\n\x03pid\x18\x01 \x01(\r\x12\x15\n\rcharged_bytes\x18\x02 \x01(\x04\x12\x13\n\x0b\x66ound_bytes\x18\x03 \x01(\x04\"\x15\n\x13ListSessionsRequest\"\xea\x02\n\x0bSessionInfo\x12\x12\n\nsession_id\x18\x01 \x01(\x04\x12\x0b\n\x03pid\x18\x02 \x01(\r\x12\x0b\n\x03uid\x18\x03 \x01(\r\x12\x0b\n\x03gid\x18\x04 \x01(\r\x12\x0c\n\x04name\x18\x05 \x01(\t\x12&\n\x05state\x18\x06 \x01(\x0e\x32\x17.kvspan.v1.SessionState\x12\x12\n\nheld_bytes\x18\x07 \x01(\x04\x12\x13\n\x0blimit_bytes\x18\x08 \x01(\x04\x12\x14\n\x0c\x65xtent_count\x18\t \x01(\x04\x12\x13\n\x0b\x63\x61\x63he_count\x18\n \x01(\r\x12\x1b\n\x13waiting_grant_count\x18\x0b \x01(\r\x12\x0e\n\x06\x61ge_ms\x18\x0c \x01(\x04\x12\x0e\n\x06tenant\x18\r \x01(\t\x12\x15\n\roverdue_count\x18\x0e \x01(\r\x12\x13\n\x0bserved_last\x18\x0f \x01(\x08\x12\x16\n\x0epromised_bytes\x18\x10 \x01(\x04\x12\x15\n\rpromise_count\x18\x11 \x01(\r\"@\n\x14ListSessionsResponse\x12(\n\x08sessions\x18\x01 \x03(\x0b\x32\x16.kvspan.v1.SessionInfo\"\x14\n\x12ListTenantsRequest\"`\n\x11TenantEntitlement\x12\x18\n\x10guaranteed_bytes\x18\x01 \x01(\x04\x12\x13\n\x0blimit_bytes\x18\x02 \x01(\x04\x12\x0e\n\x06weight\x18\x03 \x01(\r\x12\x0c\n\x04held\x18\x04 \x01(\x08\"\xf3\x01\n\nTenantInfo\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x31\n\x0b\x65ntitlement\x18\x02 \x01(\x0b\x32\x1c.kvspan.v1.TenantEntitlement\x12\x12\n\nheld_bytes\x18\x03 \x01(\x04\x12\x16\n\x0e\x62orrowed_bytes\x18\x04 \x01(\x04\x12\x15\n\rsession_count\x18\x05 \x01(\r\x12\x1b\n\x13waiting_grant_count\x18\x06 \x01(\r\x12\x15\n\roverdue_count\x18\x07 \x01(\r\x12\x16\n\x0epromised_bytes\x18\x08 \x01(\x04\x12\x15\n\revicted_bytes\x18\t \x01(\x04\"O\n\x13ListTenantsResponse\x12&\n\x07tenants\x18\x01 \x03(\x0b\x32\x15.kvspan.v1.TenantInfo\x12\x10\n\x08revision\x18\x02 \x01(\x04\"e\n\x10SetTenantRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x10\n\x08revision\x18\x02 \x01(\x04\x12\x31\n\x0b\x65ntitlement\x18\x03 \x01(\x0b\x32\x1c.kvspan.v1.TenantEntitlement\"L\n\x11SetTenantResponse\x12%\n\x06tenant\x18\x01 \x01(\x0b\x32\x15.kvspan.v1.TenantInfo\x12\x10\n\x08revision\x18\x02 \x01(\x04\"7\n\x13\x45victSessionRequest\x12\x12\n\nsession_id\x18\x01 \x01(\x04\x12\x0c\n\x04kill\x18\x02 \x01(\x08\"O\n\x14\x45victSessionResponse\x12\'\n\x07session\x18\x01 \x01(\x0b\x32\x16.kvspan.v1.SessionInfo\x12\x0e\n\x06killed\x18\x02 \x01(\x08\"\'\n\x11ListCachesRequest\x12\x12\n\nsession_id\x18\x01 \x01(\x04\"\x8f\x01\n\tCacheInfo\x12\x10\n\x08\x63\x61\x63he_id\x18\x01 \x01(\x04\x12\x12\n\nsession_id\x18\x02 \x01(\x04\x12\x0c\n\x04name\x18\x03 \x01(\t\x12*\n\x08geometry\x18\x04 \x01(\x0b\x32\x18.kvspan.v1.CacheGeometry\x12\"\n\x04plan\x18\x05 \x01(\x0b\x32\x14.kvspan.v1.CachePlan\":\n\x12ListCachesResponse\x12$\n\x06\x63\x61\x63hes\x18\x01 \x03(\x0b\x32\x14.kvspan.v1.CacheInfo*}\n\x0cSessionState\x12\x1d\n\x19SESSION_STATE_UNSPECIFIED\x10\x00\x12\x16\n\x12SESSION_STATE_OPEN\x10\x01\x12\x1b\n\x17SESSION_STATE_LINGERING\x10\x02\x12\x19\n\x15SESSION_STATE_EVICTED\x10\x03\x32\xd3\x03\n\x0c\x41\x64minService\x12@\n\x07GetPool\x12\x19.kvspan.v1.GetPoolRequest\x1a\x1a.kvspan.v1.GetPoolResponse\x12O\n\x0cListSessions\x12\x1e.kvspan.v1.ListSessionsRequest\x1a\x1f.kvspan.v1.ListSessionsResponse\x12I\n\nListCaches\x12\x1c.kvspan.v1.ListCachesRequest\x1a\x1d.kvspan.v1.ListCachesResponse\x12L\n\x0bListTenants\x12\x1d.kvspan.v1.ListTenantsRequest\x1a\x1e.kvspan.v1.ListTenantsResponse\x12\x46\n\tSetTenant\x12\x1b.kvspan.v1.SetTenantRequest\x1a\x1c.kvspan.v1.SetTenantResponse\x12O\n\x0c\x45victSession\x12\x1e.kvspan.v1.EvictSessionRequest\x1a\x1f.kvspan.v1.EvictSessionResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'kvspan.v1.admin_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_SESSIONSTATE']._serialized_start=1797
-  _globals['_SESSIONSTATE']._serialized_end=1895
+  _globals['_SESSIONSTATE']._serialized_start=2395
+  _globals['_SESSIONSTATE']._serialized_end=2520
   _globals['_GETPOOLREQUEST']._serialized_start=59
   _globals['_GETPOOLREQUEST']._serialized_end=75
   _globals['_GETPOOLRESPONSE']._serialized_start=78
-  _globals['_GETPOOLRESPONSE']._serialized_end=489
-  _globals['_LISTSESSIONSREQUEST']._serialized_start=491
-  _globals['_LISTSESSIONSREQUEST']._serialized_end=512
-  _globals['_SESSIONINFO']._serialized_start=515
-  _globals['_SESSIONINFO']._serialized_end=877
-  _globals['_LISTSESSIONSRESPONSE']._serialized_start=879
-  _globals['_LISTSESSIONSRESPONSE']._serialized_end=943
-  _globals['_LISTTENANTSREQUEST']._serialized_start=945
-  _globals['_LISTTENANTSREQUEST']._serialized_end=965
-  _globals['_TENANTENTITLEMENT']._serialized_start=967
-  _globals['_TENANTENTITLEMENT']._serialized_end=1063
-  _globals['_TENANTINFO']._serialized_start=1066
-  _globals['_TENANTINFO']._serialized_end=1286
-  _globals['_LISTTENANTSRESPONSE']._serialized_start=1288
-  _globals['_LISTTENANTSRESPONSE']._serialized_end=1367
-  _globals['_SETTENANTREQUEST']._serialized_start=1369
-  _globals['_SETTENANTREQUEST']._serialized_end=1470
-  _globals['_SETTENANTRESPONSE']._serialized_start=1472
-  _globals['_SETTENANTRESPONSE']._serialized_end=1548
-  _globals['_LISTCACHESREQUEST']._serialized_start=1550
-  _globals['_LISTCACHESREQUEST']._serialized_end=1589
-  _globals['_CACHEINFO']._serialized_start=1592
-  _globals['_CACHEINFO']._serialized_end=1735
-  _globals['_LISTCACHESRESPONSE']._serialized_start=1737
-  _globals['_LISTCACHESRESPONSE']._serialized_end=1795
-  _globals['_ADMINSERVICE']._serialized_start=1898
-  _globals['_ADMINSERVICE']._serialized_end=2284
+  _globals['_GETPOOLRESPONSE']._serialized_end=535
+  _globals['_DEVICECHECK']._serialized_start=538
+  _globals['_DEVICECHECK']._serialized_end=848
+  _globals['_PROCESSDIFFERENCE']._serialized_start=850
+  _globals['_PROCESSDIFFERENCE']._serialized_end=926
+  _globals['_LISTSESSIONSREQUEST']._serialized_start=928
+  _globals['_LISTSESSIONSREQUEST']._serialized_end=949
+  _globals['_SESSIONINFO']._serialized_start=952
+  _globals['_SESSIONINFO']._serialized_end=1314
+  _globals['_LISTSESSIONSRESPONSE']._serialized_start=1316
+  _globals['_LISTSESSIONSRESPONSE']._serialized_end=1380
+  _globals['_LISTTENANTSREQUEST']._serialized_start=1382
+  _globals['_LISTTENANTSREQUEST']._serialized_end=1402
+  _globals['_TENANTENTITLEMENT']._serialized_start=1404
+  _globals['_TENANTENTITLEMENT']._serialized_end=1500
+  _globals['_TENANTINFO']._serialized_start=1503
+  _globals['_TENANTINFO']._serialized_end=1746
+  _globals['_LISTTENANTSRESPONSE']._serialized_start=1748
+  _globals['_LISTTENANTSRESPONSE']._serialized_end=1827
+  _globals['_SETTENANTREQUEST']._serialized_start=1829
+  _globals['_SETTENANTREQUEST']._serialized_end=1930
+  _globals['_SETTENANTRESPONSE']._serialized_start=1932
+  _globals['_SETTENANTRESPONSE']._serialized_end=2008
+  _globals['_EVICTSESSIONREQUEST']._serialized_start=2010
+  _globals['_EVICTSESSIONREQUEST']._serialized_end=2065
+  _globals['_EVICTSESSIONRESPONSE']._serialized_start=2067
+  _globals['_EVICTSESSIONRESPONSE']._serialized_end=2146
+  _globals['_LISTCACHESREQUEST']._serialized_start=2148
+  _globals['_LISTCACHESREQUEST']._serialized_end=2187
+  _globals['_CACHEINFO']._serialized_start=2190
+  _globals['_CACHEINFO']._serialized_end=2333
+  _globals['_LISTCACHESRESPONSE']._serialized_start=2335
+  _globals['_LISTCACHESRESPONSE']._serialized_end=2393
+  _globals['_ADMINSERVICE']._serialized_start=2523
+  _globals['_ADMINSERVICE']._serialized_end=2990
 # @@protoc_insertion_point(module_scope)

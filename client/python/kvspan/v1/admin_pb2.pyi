@@ -13,16 +13,18 @@ class SessionState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     SESSION_STATE_UNSPECIFIED: _ClassVar[SessionState]
     SESSION_STATE_OPEN: _ClassVar[SessionState]
     SESSION_STATE_LINGERING: _ClassVar[SessionState]
+    SESSION_STATE_EVICTED: _ClassVar[SessionState]
 SESSION_STATE_UNSPECIFIED: SessionState
 SESSION_STATE_OPEN: SessionState
 SESSION_STATE_LINGERING: SessionState
+SESSION_STATE_EVICTED: SessionState
 
 class GetPoolRequest(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...
 
 class GetPoolResponse(_message.Message):
-    __slots__ = ("device", "pool_bytes", "used_bytes", "free_bytes", "extent_count", "session_count", "cache_count", "waiting_grant_count", "waiting_bytes", "granted_total_count", "refused_total_count", "uptime_ms", "version", "granted_total_bytes", "returned_total_bytes", "promised_bytes")
+    __slots__ = ("device", "pool_bytes", "used_bytes", "free_bytes", "extent_count", "session_count", "cache_count", "waiting_grant_count", "waiting_bytes", "granted_total_count", "refused_total_count", "uptime_ms", "version", "granted_total_bytes", "returned_total_bytes", "promised_bytes", "device_check")
     DEVICE_FIELD_NUMBER: _ClassVar[int]
     POOL_BYTES_FIELD_NUMBER: _ClassVar[int]
     USED_BYTES_FIELD_NUMBER: _ClassVar[int]
@@ -39,6 +41,7 @@ class GetPoolResponse(_message.Message):
     GRANTED_TOTAL_BYTES_FIELD_NUMBER: _ClassVar[int]
     RETURNED_TOTAL_BYTES_FIELD_NUMBER: _ClassVar[int]
     PROMISED_BYTES_FIELD_NUMBER: _ClassVar[int]
+    DEVICE_CHECK_FIELD_NUMBER: _ClassVar[int]
     device: _types_pb2.DeviceInfo
     pool_bytes: int
     used_bytes: int
@@ -55,7 +58,46 @@ class GetPoolResponse(_message.Message):
     granted_total_bytes: int
     returned_total_bytes: int
     promised_bytes: int
-    def __init__(self, device: _Optional[_Union[_types_pb2.DeviceInfo, _Mapping]] = ..., pool_bytes: _Optional[int] = ..., used_bytes: _Optional[int] = ..., free_bytes: _Optional[int] = ..., extent_count: _Optional[int] = ..., session_count: _Optional[int] = ..., cache_count: _Optional[int] = ..., waiting_grant_count: _Optional[int] = ..., waiting_bytes: _Optional[int] = ..., granted_total_count: _Optional[int] = ..., refused_total_count: _Optional[int] = ..., uptime_ms: _Optional[int] = ..., version: _Optional[str] = ..., granted_total_bytes: _Optional[int] = ..., returned_total_bytes: _Optional[int] = ..., promised_bytes: _Optional[int] = ...) -> None: ...
+    device_check: DeviceCheck
+    def __init__(self, device: _Optional[_Union[_types_pb2.DeviceInfo, _Mapping]] = ..., pool_bytes: _Optional[int] = ..., used_bytes: _Optional[int] = ..., free_bytes: _Optional[int] = ..., extent_count: _Optional[int] = ..., session_count: _Optional[int] = ..., cache_count: _Optional[int] = ..., waiting_grant_count: _Optional[int] = ..., waiting_bytes: _Optional[int] = ..., granted_total_count: _Optional[int] = ..., refused_total_count: _Optional[int] = ..., uptime_ms: _Optional[int] = ..., version: _Optional[str] = ..., granted_total_bytes: _Optional[int] = ..., returned_total_bytes: _Optional[int] = ..., promised_bytes: _Optional[int] = ..., device_check: _Optional[_Union[DeviceCheck, _Mapping]] = ...) -> None: ...
+
+class DeviceCheck(_message.Message):
+    __slots__ = ("look_count", "age_ms", "unavailable", "device_used_bytes", "device_free_bytes", "granted_bytes", "held_bytes", "foreign_bytes", "missing_bytes", "uncharged_bytes", "short_bytes", "differences")
+    LOOK_COUNT_FIELD_NUMBER: _ClassVar[int]
+    AGE_MS_FIELD_NUMBER: _ClassVar[int]
+    UNAVAILABLE_FIELD_NUMBER: _ClassVar[int]
+    DEVICE_USED_BYTES_FIELD_NUMBER: _ClassVar[int]
+    DEVICE_FREE_BYTES_FIELD_NUMBER: _ClassVar[int]
+    GRANTED_BYTES_FIELD_NUMBER: _ClassVar[int]
+    HELD_BYTES_FIELD_NUMBER: _ClassVar[int]
+    FOREIGN_BYTES_FIELD_NUMBER: _ClassVar[int]
+    MISSING_BYTES_FIELD_NUMBER: _ClassVar[int]
+    UNCHARGED_BYTES_FIELD_NUMBER: _ClassVar[int]
+    SHORT_BYTES_FIELD_NUMBER: _ClassVar[int]
+    DIFFERENCES_FIELD_NUMBER: _ClassVar[int]
+    look_count: int
+    age_ms: int
+    unavailable: str
+    device_used_bytes: int
+    device_free_bytes: int
+    granted_bytes: int
+    held_bytes: int
+    foreign_bytes: int
+    missing_bytes: int
+    uncharged_bytes: int
+    short_bytes: int
+    differences: _containers.RepeatedCompositeFieldContainer[ProcessDifference]
+    def __init__(self, look_count: _Optional[int] = ..., age_ms: _Optional[int] = ..., unavailable: _Optional[str] = ..., device_used_bytes: _Optional[int] = ..., device_free_bytes: _Optional[int] = ..., granted_bytes: _Optional[int] = ..., held_bytes: _Optional[int] = ..., foreign_bytes: _Optional[int] = ..., missing_bytes: _Optional[int] = ..., uncharged_bytes: _Optional[int] = ..., short_bytes: _Optional[int] = ..., differences: _Optional[_Iterable[_Union[ProcessDifference, _Mapping]]] = ...) -> None: ...
+
+class ProcessDifference(_message.Message):
+    __slots__ = ("pid", "charged_bytes", "found_bytes")
+    PID_FIELD_NUMBER: _ClassVar[int]
+    CHARGED_BYTES_FIELD_NUMBER: _ClassVar[int]
+    FOUND_BYTES_FIELD_NUMBER: _ClassVar[int]
+    pid: int
+    charged_bytes: int
+    found_bytes: int
+    def __init__(self, pid: _Optional[int] = ..., charged_bytes: _Optional[int] = ..., found_bytes: _Optional[int] = ...) -> None: ...
 
 class ListSessionsRequest(_message.Message):
     __slots__ = ()
@@ -122,7 +164,7 @@ class TenantEntitlement(_message.Message):
     def __init__(self, guaranteed_bytes: _Optional[int] = ..., limit_bytes: _Optional[int] = ..., weight: _Optional[int] = ..., held: bool = ...) -> None: ...
 
 class TenantInfo(_message.Message):
-    __slots__ = ("name", "entitlement", "held_bytes", "borrowed_bytes", "session_count", "waiting_grant_count", "overdue_count", "promised_bytes")
+    __slots__ = ("name", "entitlement", "held_bytes", "borrowed_bytes", "session_count", "waiting_grant_count", "overdue_count", "promised_bytes", "evicted_bytes")
     NAME_FIELD_NUMBER: _ClassVar[int]
     ENTITLEMENT_FIELD_NUMBER: _ClassVar[int]
     HELD_BYTES_FIELD_NUMBER: _ClassVar[int]
@@ -131,6 +173,7 @@ class TenantInfo(_message.Message):
     WAITING_GRANT_COUNT_FIELD_NUMBER: _ClassVar[int]
     OVERDUE_COUNT_FIELD_NUMBER: _ClassVar[int]
     PROMISED_BYTES_FIELD_NUMBER: _ClassVar[int]
+    EVICTED_BYTES_FIELD_NUMBER: _ClassVar[int]
     name: str
     entitlement: TenantEntitlement
     held_bytes: int
@@ -139,7 +182,8 @@ class TenantInfo(_message.Message):
     waiting_grant_count: int
     overdue_count: int
     promised_bytes: int
-    def __init__(self, name: _Optional[str] = ..., entitlement: _Optional[_Union[TenantEntitlement, _Mapping]] = ..., held_bytes: _Optional[int] = ..., borrowed_bytes: _Optional[int] = ..., session_count: _Optional[int] = ..., waiting_grant_count: _Optional[int] = ..., overdue_count: _Optional[int] = ..., promised_bytes: _Optional[int] = ...) -> None: ...
+    evicted_bytes: int
+    def __init__(self, name: _Optional[str] = ..., entitlement: _Optional[_Union[TenantEntitlement, _Mapping]] = ..., held_bytes: _Optional[int] = ..., borrowed_bytes: _Optional[int] = ..., session_count: _Optional[int] = ..., waiting_grant_count: _Optional[int] = ..., overdue_count: _Optional[int] = ..., promised_bytes: _Optional[int] = ..., evicted_bytes: _Optional[int] = ...) -> None: ...
 
 class ListTenantsResponse(_message.Message):
     __slots__ = ("tenants", "revision")
@@ -166,6 +210,22 @@ class SetTenantResponse(_message.Message):
     tenant: TenantInfo
     revision: int
     def __init__(self, tenant: _Optional[_Union[TenantInfo, _Mapping]] = ..., revision: _Optional[int] = ...) -> None: ...
+
+class EvictSessionRequest(_message.Message):
+    __slots__ = ("session_id", "kill")
+    SESSION_ID_FIELD_NUMBER: _ClassVar[int]
+    KILL_FIELD_NUMBER: _ClassVar[int]
+    session_id: int
+    kill: bool
+    def __init__(self, session_id: _Optional[int] = ..., kill: bool = ...) -> None: ...
+
+class EvictSessionResponse(_message.Message):
+    __slots__ = ("session", "killed")
+    SESSION_FIELD_NUMBER: _ClassVar[int]
+    KILLED_FIELD_NUMBER: _ClassVar[int]
+    session: SessionInfo
+    killed: bool
+    def __init__(self, session: _Optional[_Union[SessionInfo, _Mapping]] = ..., killed: bool = ...) -> None: ...
 
 class ListCachesRequest(_message.Message):
     __slots__ = ("session_id",)

@@ -2,6 +2,8 @@
 
 import type * as grpc from '@grpc/grpc-js'
 import type { MethodDefinition } from '@grpc/proto-loader'
+import type { EvictSessionRequest as _kvspan_v1_EvictSessionRequest, EvictSessionRequest__Output as _kvspan_v1_EvictSessionRequest__Output } from '../../kvspan/v1/EvictSessionRequest.js';
+import type { EvictSessionResponse as _kvspan_v1_EvictSessionResponse, EvictSessionResponse__Output as _kvspan_v1_EvictSessionResponse__Output } from '../../kvspan/v1/EvictSessionResponse.js';
 import type { GetPoolRequest as _kvspan_v1_GetPoolRequest, GetPoolRequest__Output as _kvspan_v1_GetPoolRequest__Output } from '../../kvspan/v1/GetPoolRequest.js';
 import type { GetPoolResponse as _kvspan_v1_GetPoolResponse, GetPoolResponse__Output as _kvspan_v1_GetPoolResponse__Output } from '../../kvspan/v1/GetPoolResponse.js';
 import type { ListCachesRequest as _kvspan_v1_ListCachesRequest, ListCachesRequest__Output as _kvspan_v1_ListCachesRequest__Output } from '../../kvspan/v1/ListCachesRequest.js';
@@ -14,6 +16,35 @@ import type { SetTenantRequest as _kvspan_v1_SetTenantRequest, SetTenantRequest_
 import type { SetTenantResponse as _kvspan_v1_SetTenantResponse, SetTenantResponse__Output as _kvspan_v1_SetTenantResponse__Output } from '../../kvspan/v1/SetTenantResponse.js';
 
 export interface AdminServiceClient extends grpc.Client {
+  /**
+   * Puts a session out, connected or not: from now on its token is refused with SESSION_EVICTED, its
+   * stream and its channel end, what it waits for is refused, and its process is let in again only
+   * when it has been started anew. It gets nothing more. What it holds stays charged, to it and to its
+   * tenant, until the process returns it or is gone: memory of a process that lives cannot be taken.
+   * The token still serves to give back (Return, DestroyCache). The process is named in the answer
+   * and the log; it is not killed unless `kill` says so. Evicting twice is once. Only on `admin.sock`.
+   * Errors: PERMISSION_DENIED (another socket, or a process that the daemon may not kill),
+   * SESSION_UNKNOWN. A refused eviction changes nothing.
+   */
+  EvictSession(argument: _kvspan_v1_EvictSessionRequest, metadata: grpc.Metadata, options: grpc.CallOptions, callback: grpc.requestCallback<_kvspan_v1_EvictSessionResponse__Output>): grpc.ClientUnaryCall;
+  EvictSession(argument: _kvspan_v1_EvictSessionRequest, metadata: grpc.Metadata, callback: grpc.requestCallback<_kvspan_v1_EvictSessionResponse__Output>): grpc.ClientUnaryCall;
+  EvictSession(argument: _kvspan_v1_EvictSessionRequest, options: grpc.CallOptions, callback: grpc.requestCallback<_kvspan_v1_EvictSessionResponse__Output>): grpc.ClientUnaryCall;
+  EvictSession(argument: _kvspan_v1_EvictSessionRequest, callback: grpc.requestCallback<_kvspan_v1_EvictSessionResponse__Output>): grpc.ClientUnaryCall;
+  /**
+   * Puts a session out, connected or not: from now on its token is refused with SESSION_EVICTED, its
+   * stream and its channel end, what it waits for is refused, and its process is let in again only
+   * when it has been started anew. It gets nothing more. What it holds stays charged, to it and to its
+   * tenant, until the process returns it or is gone: memory of a process that lives cannot be taken.
+   * The token still serves to give back (Return, DestroyCache). The process is named in the answer
+   * and the log; it is not killed unless `kill` says so. Evicting twice is once. Only on `admin.sock`.
+   * Errors: PERMISSION_DENIED (another socket, or a process that the daemon may not kill),
+   * SESSION_UNKNOWN. A refused eviction changes nothing.
+   */
+  evictSession(argument: _kvspan_v1_EvictSessionRequest, metadata: grpc.Metadata, options: grpc.CallOptions, callback: grpc.requestCallback<_kvspan_v1_EvictSessionResponse__Output>): grpc.ClientUnaryCall;
+  evictSession(argument: _kvspan_v1_EvictSessionRequest, metadata: grpc.Metadata, callback: grpc.requestCallback<_kvspan_v1_EvictSessionResponse__Output>): grpc.ClientUnaryCall;
+  evictSession(argument: _kvspan_v1_EvictSessionRequest, options: grpc.CallOptions, callback: grpc.requestCallback<_kvspan_v1_EvictSessionResponse__Output>): grpc.ClientUnaryCall;
+  evictSession(argument: _kvspan_v1_EvictSessionRequest, callback: grpc.requestCallback<_kvspan_v1_EvictSessionResponse__Output>): grpc.ClientUnaryCall;
+  
   GetPool(argument: _kvspan_v1_GetPoolRequest, metadata: grpc.Metadata, options: grpc.CallOptions, callback: grpc.requestCallback<_kvspan_v1_GetPoolResponse__Output>): grpc.ClientUnaryCall;
   GetPool(argument: _kvspan_v1_GetPoolRequest, metadata: grpc.Metadata, callback: grpc.requestCallback<_kvspan_v1_GetPoolResponse__Output>): grpc.ClientUnaryCall;
   GetPool(argument: _kvspan_v1_GetPoolRequest, options: grpc.CallOptions, callback: grpc.requestCallback<_kvspan_v1_GetPoolResponse__Output>): grpc.ClientUnaryCall;
@@ -84,6 +115,18 @@ export interface AdminServiceClient extends grpc.Client {
 }
 
 export interface AdminServiceHandlers extends grpc.UntypedServiceImplementation {
+  /**
+   * Puts a session out, connected or not: from now on its token is refused with SESSION_EVICTED, its
+   * stream and its channel end, what it waits for is refused, and its process is let in again only
+   * when it has been started anew. It gets nothing more. What it holds stays charged, to it and to its
+   * tenant, until the process returns it or is gone: memory of a process that lives cannot be taken.
+   * The token still serves to give back (Return, DestroyCache). The process is named in the answer
+   * and the log; it is not killed unless `kill` says so. Evicting twice is once. Only on `admin.sock`.
+   * Errors: PERMISSION_DENIED (another socket, or a process that the daemon may not kill),
+   * SESSION_UNKNOWN. A refused eviction changes nothing.
+   */
+  EvictSession: grpc.handleUnaryCall<_kvspan_v1_EvictSessionRequest__Output, _kvspan_v1_EvictSessionResponse>;
+  
   GetPool: grpc.handleUnaryCall<_kvspan_v1_GetPoolRequest__Output, _kvspan_v1_GetPoolResponse>;
   
   ListCaches: grpc.handleUnaryCall<_kvspan_v1_ListCachesRequest__Output, _kvspan_v1_ListCachesResponse>;
@@ -108,6 +151,7 @@ export interface AdminServiceHandlers extends grpc.UntypedServiceImplementation 
 }
 
 export interface AdminServiceDefinition extends grpc.ServiceDefinition {
+  EvictSession: MethodDefinition<_kvspan_v1_EvictSessionRequest, _kvspan_v1_EvictSessionResponse, _kvspan_v1_EvictSessionRequest__Output, _kvspan_v1_EvictSessionResponse__Output>
   GetPool: MethodDefinition<_kvspan_v1_GetPoolRequest, _kvspan_v1_GetPoolResponse, _kvspan_v1_GetPoolRequest__Output, _kvspan_v1_GetPoolResponse__Output>
   ListCaches: MethodDefinition<_kvspan_v1_ListCachesRequest, _kvspan_v1_ListCachesResponse, _kvspan_v1_ListCachesRequest__Output, _kvspan_v1_ListCachesResponse__Output>
   ListSessions: MethodDefinition<_kvspan_v1_ListSessionsRequest, _kvspan_v1_ListSessionsResponse, _kvspan_v1_ListSessionsRequest__Output, _kvspan_v1_ListSessionsResponse__Output>

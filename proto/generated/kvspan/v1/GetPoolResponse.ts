@@ -1,6 +1,7 @@
 // Original file: proto/kvspan/v1/admin.proto
 
 import type { DeviceInfo as _kvspan_v1_DeviceInfo, DeviceInfo__Output as _kvspan_v1_DeviceInfo__Output } from '../../kvspan/v1/DeviceInfo.js';
+import type { DeviceCheck as _kvspan_v1_DeviceCheck, DeviceCheck__Output as _kvspan_v1_DeviceCheck__Output } from '../../kvspan/v1/DeviceCheck.js';
 import type { Long } from '@grpc/proto-loader';
 
 export interface GetPoolResponse {
@@ -29,6 +30,7 @@ export interface GetPoolResponse {
    * Of the free bytes: kept for sessions by promise.
    */
   'promisedBytes'?: (number | string | Long);
+  'deviceCheck'?: (_kvspan_v1_DeviceCheck | null);
 }
 
 export interface GetPoolResponse__Output {
@@ -57,4 +59,5 @@ export interface GetPoolResponse__Output {
    * Of the free bytes: kept for sessions by promise.
    */
   'promisedBytes': (string);
+  'deviceCheck': (_kvspan_v1_DeviceCheck__Output | null);
 }

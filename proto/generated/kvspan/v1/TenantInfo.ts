@@ -24,6 +24,10 @@ export interface TenantInfo {
    * Kept free for its sessions by promise.
    */
   'promisedBytes'?: (number | string | Long);
+  /**
+   * Of what it holds: on the accounts of evicted sessions, whose processes still have it.
+   */
+  'evictedBytes'?: (number | string | Long);
 }
 
 export interface TenantInfo__Output {
@@ -47,4 +51,8 @@ export interface TenantInfo__Output {
    * Kept free for its sessions by promise.
    */
   'promisedBytes': (string);
+  /**
+   * Of what it holds: on the accounts of evicted sessions, whose processes still have it.
+   */
+  'evictedBytes': (string);
 }
