@@ -11,9 +11,9 @@ import { allocator } from './sections/allocator.js';
 import { attention } from './sections/attention.js';
 import { growth } from './sections/growth.js';
 import { memory } from './sections/memory.js';
-import { serving } from './sections/serving.js';
+import { servingLoop } from './sections/serving-loop.js';
 
-const sections: readonly Section[] = [attention, growth, memory, serving, allocator];
+const sections: readonly Section[] = [attention, growth, memory, servingLoop, allocator];
 
 export interface ReportOptions {
   /** Where the results lie; the plots go below it. */

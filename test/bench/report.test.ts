@@ -133,7 +133,7 @@ describe('the report', () => {
 
   it('says of a section without results that it was not measured, and how to', () => {
     const text = compose([], 'p').page;
-    for (const bench of ['attention', 'growth', 'memory', 'serving', 'allocator'])
+    for (const bench of ['attention', 'growth', 'memory', 'serving-loop', 'allocator'])
       expect(text).toMatch(new RegExp(`Not measured yet\\. .*kvspan bench ${bench}`));
   });
 

@@ -1,4 +1,4 @@
-/** The serving section: where the time of a pass goes. */
+/** The serving loop's section: where the time of a pass goes. */
 import type { Chart } from '../charts.js';
 import { compareTimes, type Finding } from '../compare.js';
 import { casesOf, find, waysOf } from '../figures.js';
@@ -67,8 +67,8 @@ function chart(result: BenchResult, name: string, index: number): Chart {
   };
 }
 
-export const serving: Section = {
-  bench: 'serving',
+export const servingLoop: Section = {
+  bench: 'serving-loop',
   title: 'Serving loop',
   about:
     'A trace through a continuous-batching engine with real append, prefill and decode kernels and no ' +
@@ -76,7 +76,7 @@ export const serving: Section = {
     'the model, the kernels compute four of them; a pass over all layers is what the host did and ' +
     "the layers' time multiplied. Paged engines tell the device the block table of everybody in each " +
     'pass; a contiguous one tells it the slots.',
-  command: './kvspan bench serving --backend cuda --trace TRACE',
+  command: './kvspan bench serving-loop --backend cuda --trace TRACE',
   charts: result => casesOf(result).map((name, index) => chart(result, name, index)),
   findings,
   table: result =>
