@@ -37,6 +37,7 @@ def launcher_command(launcher: str | None) -> list[str]:
 def commit_of(launcher: str | None) -> str:
     """The commit that the daemon was built from: the bundle tells it, else git."""
     if launcher is not None:
+        launcher_command(launcher)
         told = re.search(r'KVSPAN_COMMIT="([^"]+)"', Path(launcher).read_text())
         if told:
             return told[1]

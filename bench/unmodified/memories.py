@@ -160,7 +160,8 @@ def _like(spans: Contiguous, problem: Problem) -> Contiguous:
     case = problem.case
     stride = spans.stride if case.even else None
     starts = spans.starts if case.even else tuple(cumulated(case.lengths)[:-1])
-    tokens = starts[-1] + case.lengths[-1] + OVERREAD_TOKENS
+    end = starts[-1] + case.lengths[-1] + OVERREAD_TOKENS
+    tokens = end if stride is None else case.batch * stride
     row = spans.k.stride(0)
     apart = (spans.v.data_ptr() - spans.k.data_ptr()) // spans.k.element_size()
     joined = 0 < apart < row

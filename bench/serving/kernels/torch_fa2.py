@@ -14,6 +14,8 @@ from ..managers.blocks import Blocks
 from ..shapes import ModelShape
 from .base import Batch, Writer
 
+_aten = torch.ops.aten
+
 
 @dataclass(frozen=True)
 class _Part:
@@ -79,7 +81,7 @@ class TorchFa2(Writer):
     def _call(self, part: _Part, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> Any:
         if part.copied is not None:
             k, v = (whole.index_select(0, part.copied) for whole in (k, v))
-        return torch.ops.aten._flash_attention_forward(
+        return _aten._flash_attention_forward(
             *(q[part.rows], k, v, part.starts_q, part.starts_k),
             *(part.queries_max, part.keys_max, 0.0, part.queries_max > 1, False),
             seqused_k=part.used,

@@ -14,6 +14,8 @@ from ..kernel import Call, Unsuitable, int32
 from ..memories import Contiguous, Pages, Problem, cumulated
 
 _aten = torch.ops.aten
+#: Elements of one request that the memory-efficient kernel can address.
+_REACH = 1 << 31
 #: `custom_mask_type` of the memory-efficient kernel: none, causal for the last queries.
 _NO_MASK, _CAUSAL_FROM_BOTTOM_RIGHT = 0, 2
 
@@ -24,8 +26,9 @@ class FlashAttention2:
     def contiguous(self, problem: Problem, memory: Contiguous) -> list[Call]:
         case, device = problem.case, problem.device
         if memory.ragged is not None:
-            # kvspan's own arrays, on the device already.
-            begins, used = memory.ragged.cum_seq_k, memory.ragged.seqused_k
+            # kvspan's own arrays, where the cache is: on a device already.
+            arrays = (memory.ragged.cum_seq_k, memory.ragged.seqused_k)
+            begins, used = (torch.as_tensor(one) for one in arrays)
         else:
             begins = int32([*memory.starts, memory.k.shape[0]], device)
             used = int32(list(case.lengths), device)
@@ -86,6 +89,8 @@ class Sdpa:
 
     def contiguous(self, problem: Problem, memory: Contiguous) -> list[Call]:
         case = problem.case
+        if self._backend == "efficient" and max(case.lengths) * memory.k.stride(0) >= _REACH:
+            raise Unsuitable("it computes offsets within a request with 31 bits: strides too large")
         if not case.even or memory.stride is None:
             if self._backend == "efficient":
                 return [self._gappy(problem, memory)]
