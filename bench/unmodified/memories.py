@@ -3,6 +3,7 @@ driver laid out in the same way, and pages in shuffled order."""
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -114,9 +115,10 @@ def memories(
             spans = stack.enter_context(_spans(session, problem, layout, count))
             found += [spans, _like(spans, problem)]
         yield found, [pages_of(problem, size) for size in PAGE_SIZES]
-        # Tensors of a cache that is closed keep its memory.
+        # Tensors of a cache that is closed keep its memory, those that wait for a collection too.
         found.clear()
         del spans
+        gc.collect()
 
 
 @contextmanager
@@ -130,8 +132,7 @@ def _spans(
         head_dim=shape.head_dim,
         dtype=problem.k.dtype,
         slots=case.batch,
-        # The last slot has room for what is read past its length, too.
-        max_tokens=max(case.lengths) + OVERREAD_TOKENS,
+        max_tokens=max(case.lengths),
         layout=layout,
         overread_tokens=OVERREAD_TOKENS,
         device=problem.device.type,

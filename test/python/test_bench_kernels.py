@@ -29,6 +29,8 @@ from unmodified.measure import measure  # noqa: E402
 from unmodified.memories import draw, memories  # noqa: E402
 from unmodified.reference import reference  # noqa: E402
 
+# Who keeps a tensor of a cache keeps its memory, and the next case finds none.
+pytestmark = pytest.mark.filterwarnings("error::ResourceWarning")
 SHAPE = Shape(query_heads=8, kv_heads=2, head_dim=32)
 CASES = [decode("3 x 70", [70] * 3), decode("unequal", [5, 130, 64]), prefill(40), prefill(9, 60)]
 SPAN_BYTES = 8 << 20

@@ -29,14 +29,13 @@ class Spans:
         layout: str = "token-major",
     ) -> None:
         self._session = session
-        # The last slot has room for what is read past its length, too.
         self.cache = session.create_cache(
             layers=shape.layers,
             kv_heads=shape.kv_heads,
             head_dim=shape.head_dim,
             dtype=dtype,
             slots=limits.batch_max,
-            max_tokens=limits.tokens_max + limits.overread_tokens,
+            max_tokens=limits.tokens_max,
             layout=layout,
             overread_tokens=limits.overread_tokens,
             device=device.type,
