@@ -135,6 +135,8 @@ describe('the report', () => {
     const text = compose([], 'p').page;
     for (const bench of ['attention', 'growth', 'memory', 'serving-loop', 'allocator'])
       expect(text).toMatch(new RegExp(`Not measured yet\\. .*kvspan bench ${bench}`));
+    for (const bench of ['unmodified', 'serving'])
+      expect(text).toContain(`python3 bench/${bench} --kvspan`);
   });
 
   it('of the host backend says that it says nothing of a GPU', () => {
