@@ -102,7 +102,7 @@ export const serving: Section = {
     'Requests come as the trace has them; the engine is the same for all, but for who gives memory ' +
     'and the attention kernels that this memory takes. A run ends with its requests or its time; who ' +
     'has no first token then counts with what he has waited so far. "Verified" are a few requests by ' +
-    'one and the same attention over rows found through each manager’s addresses: their tokens must ' +
+    "one and the same attention over rows found through each manager's addresses: their tokens must " +
     'be the same. With kernels that round differently tokens may part, after which they are not ' +
     'compared.',
   command: 'python3 bench/serving --kvspan BUNDLE/kvspan --trace TRACE...',

@@ -123,7 +123,7 @@ export const unmodifiedKernels: Section = {
   title: 'Unmodified kernels',
   about:
     "Kernels of today's libraries, called as their users call them: on spans of a real session, on " +
-    'memory of the driver with the same strides, and the same library’s own kernel over pages in ' +
+    "memory of the driver with the same strides, and the same library's own kernel over pages in " +
     'shuffled order. One layer, 32 query heads, 8 KV heads, head dim 128, bf16; every result is ' +
     'checked against float64, and one that is wrong is not timed. L2 is emptied before each run; what ' +
     'is compared takes turns. "time / ..." is of runs side by side.',
