@@ -27,7 +27,7 @@ class Clock:
         self._device = device
         self._on_gpu = device.type == "cuda"
         if self._on_gpu:
-            cache = torch.cuda.get_device_properties(device).L2_cache_size
+            cache = getattr(torch.cuda.get_device_properties(device), "L2_cache_size", 0)
             size = max(_FLUSH_BYTES_MIN, 3 * cache)
             self._flush = torch.empty(size, dtype=torch.uint8, device=device)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import queue
 import subprocess
@@ -12,8 +13,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
-
-import json
 
 from pybench.daemon import BenchError, PrivateDaemon, commit_of
 from pybench.results import Results, Row, say, table
@@ -36,6 +35,9 @@ _GROUPS_GPU: Final = (
 _GROUPS_CPU: Final = (("sdpa-math", "flex"),)
 #: Each shape and stride is compiled for seconds: a few will do.
 _FLEX_CASES: Final = ("decode, 64 x 4096", "decode, 8 x 16384", "prefill, 16384")
+#: A tenth of a second a run: of each library its best will do.
+_LONG_CASE: Final = "prefill, 65536"
+_LONG_KERNELS: Final = ("fa2", "sdpa-cudnn", "flashinfer-fa2", "flashinfer-fa3")
 #: What FlashInfer builds, begun at once beside the first measurements.
 _BUILDS: Final = {
     "flashinfer-fa2": "fa2",
@@ -116,6 +118,12 @@ def run(options: Options) -> int:
 
 
 def _taken(kernel: str, case: Case, small: bool) -> bool:
+    if kernel == "flashinfer-decode" and not case.decode:
+        return False
+    if kernel == "flashinfer-fa3" and case.decode:
+        return False
+    if case.name == _LONG_CASE and kernel not in _LONG_KERNELS:
+        return False
     return kernel != "flex" or small or case.name in _FLEX_CASES
 
 

@@ -75,9 +75,8 @@ class _Graph:
         if self._built is None:
             self._built = self._build()
         graph, pack, workspace = self._built
-        self._library.set_stream(
-            handle=self._handle, stream=torch.cuda.current_stream(self._problem.device).cuda_stream
-        )
+        stream = torch.cuda.current_stream(self._problem.device).cuda_stream
+        self._library.set_stream(self._handle, stream)
         graph.execute(pack, workspace, handle=self._handle)
 
     def _build(self) -> tuple[Any, Any, torch.Tensor]:
