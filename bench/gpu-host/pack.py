@@ -1,7 +1,7 @@
-"""`python3 bench/gpu-host/pack.py`: one folder with all that the Python benches and tests need on a GPU host that
-reaches no network: the bundle, the package's wheel, the wheels of libraries that such a host may lack, and the
-traces. `run.sh` beside this unpacks it there and runs a command. `npm run bundle` and `npm run build:python`
-come first.
+"""`python3 bench/gpu-host/pack.py`: one folder with all that the benches and tests in Python need on a GPU
+host that reaches no network: the bundle, the package's wheel, the wheels of libraries that such a host may
+lack, and the traces. `run.sh` beside this unpacks it there and runs a command. `npm run bundle` and
+`npm run build:python` come first.
 """
 
 from __future__ import annotations

@@ -1,5 +1,6 @@
-"""`python3 bench/serving`: an engine with continuous batching over a Llama of random weights replays request
-traces, with kvspan, with blocks of 16, and with the longest length for everybody. `--help` lists the options."""
+"""`python3 bench/serving`: an engine with continuous batching over a Llama of random weights replays
+request traces, with kvspan, with blocks of 16, and with the longest length for everybody. `--help` lists
+the options."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""Has FlashInfer build one of its templates: `build.py fa2 [HEAD_DIM]`. A process of its own, beside the first
-measurements; whoever needs the template meanwhile waits for it."""
+"""Has FlashInfer build one of its templates: `build.py fa2 [HEAD_DIM]`. A process of its own, beside the
+first measurements; whoever needs the template meanwhile waits for it."""
 
 from __future__ import annotations
 
