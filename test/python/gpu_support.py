@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import kvspan
 import pytest
@@ -31,9 +32,21 @@ def gpu() -> Iterator[Daemon]:
     one.stop()
 
 
+def known(gpu: Daemon) -> set[int]:
+    """The sessions that the daemon has on its books. A test that failed may have left its tensors, and
+    with them its session: the others go by what was there before them."""
+    return {one.session_id for one in gpu.sessions()}
+
+
+@contextmanager
+def nothing_left(gpu: Daemon) -> Iterator[None]:
+    before = known(gpu)
+    yield
+    gc.collect()
+    until("the daemon has forgotten it", lambda: known(gpu) <= before)
+
+
 @pytest.fixture
 def session(gpu: Daemon) -> Iterator[kvspan.Session]:
-    with gpu.connect() as one:
+    with nothing_left(gpu), gpu.connect() as one:
         yield one
-    gc.collect()
-    until("the books are empty", gpu.empty)
