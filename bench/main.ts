@@ -17,7 +17,7 @@ import {
 } from './harness/options.js';
 import { memoryBench } from './memory/bench.js';
 import { type ReportOptions, writeReport } from './report/report.js';
-import { servingBench } from './serving/bench.js';
+import { servingLoopBench } from './serving-loop/bench.js';
 
 /** Exit codes, as the demo's: it could not be done; bad arguments. */
 const EXIT_FAULT = 1;
@@ -28,7 +28,7 @@ const benches: readonly Bench[] = [
   attentionBench,
   growthBench,
   memoryBench,
-  servingBench,
+  servingLoopBench,
   allocatorBench,
 ];
 

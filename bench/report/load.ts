@@ -17,7 +17,9 @@ const resultSchema = z.object({
   machine: z.object({
     cpu: z.string(),
     cores: z.number(),
-    node: z.string(),
+    node: z.string().optional(),
+    python: z.string().optional(),
+    libraries: z.record(z.string(), z.string()).optional(),
     clocks: z.string().nullable().optional(),
   }),
   rows: z.array(
@@ -31,6 +33,7 @@ const resultSchema = z.object({
       n: z.number().int().positive(),
     }),
   ),
+  notes: z.array(z.object({ case: z.string(), way: z.string(), text: z.string() })).optional(),
 });
 
 /** Every `*.json` of the directory but those of smoke runs, GPUs first. */

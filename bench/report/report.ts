@@ -12,8 +12,18 @@ import { attention } from './sections/attention.js';
 import { growth } from './sections/growth.js';
 import { memory } from './sections/memory.js';
 import { serving } from './sections/serving.js';
+import { servingLoop } from './sections/serving-loop.js';
+import { unmodifiedKernels } from './sections/unmodified-kernels.js';
 
-const sections: readonly Section[] = [attention, growth, memory, serving, allocator];
+const sections: readonly Section[] = [
+  attention,
+  unmodifiedKernels,
+  growth,
+  memory,
+  serving,
+  servingLoop,
+  allocator,
+];
 
 export interface ReportOptions {
   /** Where the results lie; the plots go below it. */
@@ -108,7 +118,12 @@ const HOST =
 function provenance({ driver, commit, date, machine }: BenchResult): string {
   const clocks = machine.clocks ? `; ${machine.clocks}` : '';
   return (
-    `Driver ${driver}${clocks}; ${machine.cpu}, ${machine.cores} cores; Node ${machine.node}; ` +
+    `Driver ${driver}${clocks}; ${machine.cpu}, ${machine.cores} cores; ${softwareOf(machine)}; ` +
     `commit \`${commit}\`, ${date.slice(0, 10)}.`
   );
+}
+
+function softwareOf({ node, python, libraries }: BenchResult['machine']): string {
+  const named = Object.entries({ Node: node, Python: python, ...libraries });
+  return named.flatMap(([name, version]) => (version ? [`${name} ${version}`] : [])).join(', ');
 }

@@ -18,6 +18,7 @@ export const units = [
   'count',
   'requests',
   'tokens',
+  'tokens/s',
   'steps',
   'ratio',
   'share',
@@ -48,11 +49,23 @@ export interface BenchResult {
   readonly machine: {
     readonly cpu: string;
     readonly cores: number;
-    readonly node: string;
+    /** What ran it: Node; of benches in Python their Python and libraries. */
+    readonly node?: string | undefined;
+    readonly python?: string | undefined;
+    readonly libraries?: Readonly<Record<string, string>> | undefined;
     /** Of the device, as found; null: not known. Absent in results of before. */
     readonly clocks?: string | null;
   };
   readonly rows: readonly Row[];
+  /** What no figure says: how something was called, or why it was not measured. */
+  readonly notes?: readonly Note[] | undefined;
+}
+
+export interface Note {
+  readonly case: string;
+  /** Of the case, which way; as the rows name it. */
+  readonly way: string;
+  readonly text: string;
 }
 
 /** `NVIDIA H100 80GB HBM3` -> `nvidia-h100-80gb-hbm3`: fit for a file name. */

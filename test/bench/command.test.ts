@@ -84,7 +84,7 @@ describe('a bench', () => {
     expect(new Set(result.rows.map(row => row.case))).toEqual(new Set(['session set-up']));
   });
 
-  it.each(['attention', 'serving'])('%s without a GPU says so and fails', async name => {
+  it.each(['attention', 'serving-loop'])('%s without a GPU says so and fails', async name => {
     const { code, out } = await onHost(name);
     expect(code).toBe(1);
     expect(out).toContain(`kvspan bench ${name}: its kernels need a GPU`);
@@ -115,7 +115,7 @@ describe('no name', () => {
 describe('bad arguments', () => {
   it.each([
     [['growth', '--only', 'nonsense'], 'only: got "nonsense", allowed: prompt, decode'],
-    [['--only', 'nonsense'], 'allowed: attention, growth, memory, serving, allocator'],
+    [['--only', 'nonsense'], 'allowed: attention, growth, memory, serving-loop, allocator'],
     [['memory', '--repeats', '0'], 'repeats: got "0", allowed: an integer from 1'],
     [['memory', '--requests', 'x'], 'requests: got "x", allowed: an integer from 1'],
     [['memory', '--backend', 'tpu'], 'backend: got "tpu", allowed: auto, host or cuda'],

@@ -133,8 +133,10 @@ describe('the report', () => {
 
   it('says of a section without results that it was not measured, and how to', () => {
     const text = compose([], 'p').page;
-    for (const bench of ['attention', 'growth', 'memory', 'serving', 'allocator'])
+    for (const bench of ['attention', 'growth', 'memory', 'serving-loop', 'allocator'])
       expect(text).toMatch(new RegExp(`Not measured yet\\. .*kvspan bench ${bench}`));
+    for (const bench of ['unmodified', 'serving'])
+      expect(text).toContain(`python3 bench/${bench} --kvspan`);
   });
 
   it('of the host backend says that it says nothing of a GPU', () => {

@@ -20,6 +20,8 @@ import numpy as np
 from kvspan.v1 import admin_pb2 as admin
 
 ROOT = Path(__file__).resolve().parents[2]
+#: A bundle's launcher, for machines without a checkout's build; None: that.
+LAUNCHER = os.environ.get("KVSPAN_TEST_LAUNCHER")
 SCRIPTS = Path(os.environ.get("KVSPAN_TEST_JS") or ROOT / "build/ts")
 CHILDREN = Path(__file__).resolve().parent / "children"
 MIB = 1 << 20
@@ -62,8 +64,9 @@ class Daemon:
     def start(self, **changed: object) -> None:
         settings = {"pool_bytes": "64MiB", "backend": "host", **self._settings, **changed}
         flags = [f"--{name.replace('_', '-')}={value}" for name, value in settings.items()]
+        command = [LAUNCHER] if LAUNCHER else ["node", str(SCRIPTS / "client/cli/main.js")]
         self._process = subprocess.Popen(
-            ["node", str(SCRIPTS / "client/cli/main.js"), "serve", "--quiet", "--log-level=error"]
+            [*command, "serve", "--quiet", "--log-level=error"]
             + [f"--socket-directory={self.directory}", *flags],
             stdin=subprocess.DEVNULL,
         )

@@ -66,6 +66,43 @@ def test_queries_of_a_prefill(cache: kvspan.Cache) -> None:
     assert caught.value.field == "query_lengths"
 
 
+def test_the_arrays_are_to_be_had_on_the_host(cache: kvspan.Cache) -> None:
+    ragged = cache.ragged()
+    slot = cache.allocate(7)
+    assert ragged.host["seqused_k"][slot] == 7
+    assert ragged.host["kv_indptr"].tolist() == ragged.kv_indptr.tolist()
+    before = {name: array.ctypes.data for name, array in ragged.host.items()}
+    cache.step({slot: 9})
+    assert ragged.host["kv_indptr"][1] == 9
+    assert {name: array.ctypes.data for name, array in ragged.host.items()} == before
+    # No two of them share a word.
+    spans = sorted((array.ctypes.data, array.nbytes) for array in ragged.host.values())
+    assert all(a + size <= b for (a, size), (b, _) in zip(spans, spans[1:]))
+
+
+def test_it_is_known_whether_32_bits_reach(session: kvspan.Session) -> None:
+    options = {**SMALL, "slots": 8, "layers": 32, "head_dim": 128}
+    for max_tokens, layout, fits in (
+        *((8192, "token-major", True), (8193, "token-major", False)),
+        *((8193, "layer-major", True), (524_289, "layer-major", False)),
+    ):
+        with session.create_cache(**{**options, "max_tokens": max_tokens}, layout=layout) as cache:
+            assert cache.ragged().fits_32_bits is fits
+
+
+def test_the_longest_request_has_slack_behind_it_too(session: kvspan.Session) -> None:
+    options = {**SMALL, "slots": 2, "max_tokens": 512}
+    with session.create_cache(**options, overread_tokens=256) as cache:
+        row = cache.plan.row_bytes
+        assert cache.plan.slot_stride_bytes >= (512 + 256) * row
+        cache.allocate(512)
+        cache.allocate(512)
+        assert cache.stats().mapped_bytes >= 2 * (512 + 256) * row
+        assert cache.k(0).shape == (2, 512, 8, 64)
+        with pytest.raises(kvspan.InvalidArgument):
+            cache.step([513, 512])
+
+
 def test_a_cache_that_int32_cannot_index_is_refused(session: kvspan.Session) -> None:
     options = {**SMALL, "slots": 1024, "max_tokens": 4 << 20, "layers": 1}
     with session.create_cache(**options) as cache:

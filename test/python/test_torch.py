@@ -79,6 +79,32 @@ def test_lengths_as_a_tensor(cache: kvspan.Cache) -> None:
     assert caught.value.field == "lengths"
 
 
+def test_index_arrays_of_a_device_follow_by_one_copy(
+    cache: kvspan.Cache, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The device's side of Ragged, with the CPU for a device."""
+    from kvspan import ragged as module
+
+    twins, pins = module._twins, []
+    monkeypatch.setattr(module, "_twins", lambda whole, sizes, _: twins(whole.copy(), sizes, "cpu"))
+    monkeypatch.setattr(module, "_pinned", lambda array: pins.append(1) or torch.tensor(array))
+    monkeypatch.setattr(kvspan.Cache, "backend", "cuda")
+    ragged = cache.ragged()
+    slot, other = cache.allocate(10), cache.allocate(700)
+    pins.clear()
+    cache.step({slot: 11})
+    assert len(pins) == 1
+    for change in (lambda: ragged.set_query_lengths({other: 5}), lambda: cache.step({other: 701})):
+        change()
+        for name, array in ragged.host.items():
+            assert getattr(ragged, name).dtype == torch.int32
+            assert getattr(ragged, name).tolist() == array.tolist(), name
+    assert ragged.seqused_k.tolist()[:2] == [11, 701]
+    # Not the host's own memory: a device has another.
+    assert ragged.seqused_k.data_ptr() != ragged.host["seqused_k"].ctypes.data
+    monkeypatch.undo()
+
+
 def test_sdpa_on_a_span_is_sdpa_on_a_copy(session: kvspan.Session) -> None:
     torch.manual_seed(1)
     with session.create_cache(2, 2, 64, torch.float32, 3, 512, lookahead_tokens=0) as cache:

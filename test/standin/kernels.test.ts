@@ -63,7 +63,7 @@ it('attention: every layout of every case', { timeout: RUN_MS }, async () => {
 });
 
 it('serving: over spans and over blocks', { timeout: RUN_MS }, async () => {
-  const { code, text } = await bench('serving');
+  const { code, text } = await bench('serving-loop');
   expect(code, text).toBe(0);
   const { rows } = resultOf('serving-smoke-stand-in.json');
   const ways = new Set(rows.map(row => row.variant.split(':')[0]));

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from . import _validate as validate
@@ -44,6 +45,7 @@ def open_cache(
         validate.count("overread_tokens", overread_tokens, 0),
     )
     wanted = validate.size("wanted_base_address", wanted_base_address)
+    checked = replace(checked, slack_tokens=options[2])
     page = session.server.page_bytes
     if wanted % page != 0:
         raise bad_field("wanted_base_address", wanted, f"a multiple of {page}")

@@ -59,6 +59,9 @@ class Geometry:
     slots: int
     max_tokens: int
     layout: str = "token-major"
+    #: Behind the last token of each slot, for kernels that read whole tiles: addresses that no request
+    #: has, so that the longest request has mapped memory behind it like all others.
+    slack_tokens: int = 0
 
     @property
     def element_bytes(self) -> int:
@@ -91,7 +94,7 @@ class Geometry:
             head_dim_count=self.head_dim,
             dtype=_DTYPES[self.dtype],
             slots_count=self.slots,
-            max_tokens_count=self.max_tokens,
+            max_tokens_count=self.max_tokens + self.slack_tokens,
         )
 
 

@@ -60,17 +60,21 @@ class Ragged:
         self._cache = cache
         slots = geometry.slots
         self._queries: Int32Array | None = None
-        self._host = {
-            "qo_indptr": np.zeros(2 * slots + 1, np.int32),
-            "kv_indptr": np.zeros(2 * slots + 1, np.int32),
-            "cum_seq_q": np.zeros(slots + 1, np.int32),
-            "cum_seq_k": np.arange(slots + 1, dtype=np.int32) * np.int32(self.stride),
-            "seqused_k": np.zeros(slots, np.int32),
+        sizes = {
+            "cum_seq_k": slots + 1,
+            "seqused_k": slots,
+            "cum_seq_q": slots + 1,
+            "kv_indptr": 2 * slots + 1,
+            "qo_indptr": 2 * slots + 1,
         }
-        on_gpu = cache.backend == "cuda"
-        device = f"cuda:{cache.ordinal}"
-        self._device: dict[str, Any] = dict(_twins(self._host, device) if on_gpu else self._host)
-        self._on_gpu = on_gpu
+        self._packed, self._host = _packed(sizes)
+        self._host["cum_seq_k"][:] = np.arange(slots + 1, dtype=np.int32) * np.int32(self.stride)
+        #: The first array never changes.
+        self._changing = self._packed.size - _places(sizes)["seqused_k"]
+        self._on_gpu = cache.backend == "cuda"
+        self._device: dict[str, Any] = dict(self._host)
+        if self._on_gpu:
+            self._twin, self._device = _twins(self._packed, sizes, f"cuda:{cache.ordinal}")
         self.qo_indptr, self.kv_indptr = self._device["qo_indptr"], self._device["kv_indptr"]
         self.cum_seq_q, self.cum_seq_k = self._device["cum_seq_q"], self._device["cum_seq_k"]
         self.seqused_k = self._device["seqused_k"]
@@ -108,8 +112,26 @@ class Ragged:
         host["qo_indptr"][0::2] = host["cum_seq_q"]
         host["qo_indptr"][1::2] = host["cum_seq_q"][1:]
         if self._on_gpu:
-            for name in ("seqused_k", "cum_seq_q", "kv_indptr", "qo_indptr"):
-                self._device[name].copy_(_pinned(host[name]), non_blocking=True)
+            changed = _pinned(self._packed[-self._changing :])
+            self._twin[-self._changing :].copy_(changed, non_blocking=True)
+
+    @property
+    def host(self) -> Mapping[str, Int32Array]:
+        """The same arrays on the host, by name, for libraries that plan there (FlashInfer's ``plan``):
+        theirs need not wait for the device then. Written in place, and not to be written by others."""
+        return self._host
+
+    @property
+    def fits_32_bits(self) -> bool:
+        """Whether the offset of every element of :meth:`k` is below 2^32.
+
+        Kernels that compute offsets with 32 bits read elsewhere if it is not: FlashInfer's fa2
+        template is one (token x stride, both 32 bits wide). The layer-major layout reaches far more
+        tokens, and fewer slots or shorter ones help; FlashInfer's fa3 template, PyTorch's
+        FlashAttention-2 and *in-order pages* (client/python/README.md) need none of it.
+        """
+        elements = self._cache.plan.row_bytes // self._cache.geometry.element_bytes
+        return self.stride * self._cache.geometry.slots * elements <= 1 << 32
 
     @property
     def queries(self) -> int:
@@ -133,10 +155,30 @@ class Ragged:
         return self._cache.flat(part, layer, self.stride, framework)
 
 
-def _twins(arrays: dict[str, Int32Array], device: str) -> dict[str, Any]:
+def _places(sizes: Mapping[str, int]) -> dict[str, int]:
+    """Where each array begins in one that holds them all; on multiples of 16 bytes."""
+    places: dict[str, int] = {}
+    end = 0
+    for name, size in sizes.items():
+        places[name] = end
+        end += (size + 3) // 4 * 4
+    return places
+
+
+def _packed(sizes: Mapping[str, int]) -> tuple[Int32Array, dict[str, Int32Array]]:
+    """One array, and the parts of it: one copy brings all of them to the device."""
+    places = _places(sizes)
+    last = list(sizes)[-1]
+    whole = np.zeros(places[last] + sizes[last], np.int32)
+    return whole, {name: whole[places[name] : places[name] + sizes[name]] for name in sizes}
+
+
+def _twins(whole: Int32Array, sizes: Mapping[str, int], device: str) -> tuple[Any, dict[str, Any]]:
     import torch
 
-    return {name: torch.from_numpy(array).to(device) for name, array in arrays.items()}
+    twin = torch.from_numpy(whole).to(device)
+    places = _places(sizes)
+    return twin, {name: twin[places[name] : places[name] + sizes[name]] for name in sizes}
 
 
 def _pinned(array: Int32Array) -> Any:

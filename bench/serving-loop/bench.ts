@@ -1,5 +1,5 @@
 /**
- * The serving bench: a trace through the same engine twice, over kvspan's spans and over blocks,
+ * The serving loop: a trace through the same engine twice, over kvspan's spans and over blocks,
  * with real append, prefill and decode kernels. The cache has all layers of the model; the kernels
  * compute a few of them, and what a pass of all would take is extrapolated from these.
  */
@@ -77,8 +77,8 @@ async function serve(
   }
 }
 
-export const servingBench = defineBench<Context>({
-  name: 'serving',
+export const servingLoopBench = defineBench<Context>({
+  name: 'serving-loop',
   description: 'a trace through an engine with real kernels, kvspan against blocks; needs a GPU',
   impossible: noKernels,
   serveArguments: site => ['--pool-bytes', String(memoryScale(site).poolBytes)],

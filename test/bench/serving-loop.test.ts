@@ -1,20 +1,20 @@
-/** The serving bench's engine over both sources, with kernels that check addresses and compute nothing. */
+/** The serving loop's engine over both sources, with kernels that check addresses and compute nothing. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { Gpu } from '../../bench/attention/gpu.js';
 import { type DemoDaemon, startDaemon } from '../../bench/demo/daemon.js';
 import type { Running } from '../../bench/demo/scheduler.js';
 import type { MemoryShape } from '../../bench/memory/manager.js';
-import { ServingEngine } from '../../bench/serving/engine.js';
-import { PassKernels } from '../../bench/serving/kernels.js';
-import { capacityOf, commitPass, planPass } from '../../bench/serving/pass.js';
-import { memoryOf, servingRows, wholeOf } from '../../bench/serving/rows.js';
+import { ServingEngine } from '../../bench/serving-loop/engine.js';
+import { PassKernels } from '../../bench/serving-loop/kernels.js';
+import { capacityOf, commitPass, planPass } from '../../bench/serving-loop/pass.js';
+import { memoryOf, servingRows, wholeOf } from '../../bench/serving-loop/rows.js';
 import {
   attentionShape,
   type KvSource,
   pagedSource,
   spanSource,
   tableOf,
-} from '../../bench/serving/sources.js';
+} from '../../bench/serving-loop/sources.js';
 import { connect } from '../../client/typescript/index.js';
 import { FAKE_US, FakeKernels, mappedHere } from './fake-kernels.js';
 

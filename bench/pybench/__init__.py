@@ -1,0 +1,1 @@
+"""What the benches in Python share: a private daemon, results in the common form, clocks, traces."""

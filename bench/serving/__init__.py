@@ -1,0 +1,1 @@
+"""A small serving engine, the same over three managers of KV memory."""

@@ -1,0 +1,1 @@
+"""kvspan, blocks, and the longest length for everybody."""

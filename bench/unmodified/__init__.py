@@ -1,0 +1,1 @@
+"""Attention kernels that know nothing of kvspan, on kvspan's memory."""
