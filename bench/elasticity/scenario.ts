@@ -1,0 +1,56 @@
+/** A scenario: the same loads over each way of sharing the pool. */
+import type { Tick } from '../harness/progress.js';
+import type { Row } from '../report/results.js';
+import type { TraceRequest } from '../trace/types.js';
+import { type Context, placeOf } from './context.js';
+import { memoryRows, scenarioRows } from './rows.js';
+import type { EngineSizes } from './sizes.js';
+import { guaranteeOf, GUARANTEED, tenants, type Way, ways } from './tenants.js';
+
+export interface Scenario {
+  readonly name: string;
+  readonly engine: EngineSizes;
+  /** Of each process. */
+  readonly loads: readonly (readonly TraceRequest[])[];
+  readonly maxTokens: number;
+  readonly seconds: number;
+}
+
+/** Who still waits when the load has been over for as long again as this is cut off. */
+const CUT_FACTOR = 1.5;
+
+export async function compareWays(
+  context: Context,
+  scenario: Scenario,
+  tick: Tick,
+): Promise<Row[]> {
+  const rows: Row[] = [];
+  const memory: Row[] = [];
+  for (const [index, way] of ways.entries()) {
+    const answers = await serveAll(context, scenario, way);
+    rows.push(...scenarioRows(scenario, way.name, answers, context.poolBytes));
+    memory.push(...memoryRows(scenario, way.name, answers, context.poolBytes));
+    tick((index + 1) / ways.length);
+  }
+  return [...rows, ...memory];
+}
+
+async function serveAll(context: Context, scenario: Scenario, way: Way) {
+  const { operator, poolBytes, processes } = context;
+  await operator.entitle(() => way.entitlement(poolBytes), poolBytes);
+  const { engine, maxTokens, seconds } = scenario;
+  return processes.together(
+    way.serving.map(tenant =>
+      processes.of(tenant).perform({
+        kind: 'serve',
+        place: placeOf(context, tenant),
+        engine,
+        maxTokens,
+        requests: scenario.loads[tenants.indexOf(tenant)] ?? [],
+        loadMs: seconds * 1000,
+        cutMs: seconds * 1000 * CUT_FACTOR,
+        guaranteedBytes: way.name === GUARANTEED ? guaranteeOf(poolBytes) : 0,
+      }),
+    ),
+  );
+}
