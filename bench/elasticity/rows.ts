@@ -1,11 +1,9 @@
 /** What a scenario says of one way, as rows. */
 import type { Row } from '../report/results.js';
 import { quantile, row } from '../report/statistics.js';
-import { peakWindow } from './load.js';
 import { atSeconds, HELD, LIVE, overTime, what } from './names.js';
 import type { MemorySample, ServeAnswer, ServedRequest } from './protocol.js';
-import type { Scenario } from './scenario.js';
-import { tenants } from './tenants.js';
+import { cutMsOf, type Scenario } from './scenario.js';
 
 /** A first token within this is in time. */
 export const IN_TIME_MS = 1000;
@@ -21,10 +19,10 @@ export function scenarioRows(
   const { name, seconds } = scenario;
   const say = (kind: string, unit: Row['unit'], values: readonly number[]): Row[] =>
     values.length === 0 ? [] : [row(name, `${way}: ${kind}`, unit, values)];
-  const cutMs = seconds * 1500;
+  const cutMs = cutMsOf(scenario);
   const requests = answers.flatMap(answer => answer.requests);
   const ttft = requests.map(request => firstTokenAfter(request, cutMs));
-  const peak = answers.flatMap((answer, index) => atPeak(answer, index, seconds, cutMs));
+  const peak = answers.flatMap((answer, index) => atPeak(answer, scenario.load.peaks[index], cutMs));
   const inTime = answers.map(
     answer => answer.requests.filter(one => isInTime(one)).length / seconds,
   );
@@ -57,10 +55,13 @@ const isInTime = ({ arrivalMs, firstTokenMs, endMs }: ServedRequest): boolean =>
   endMs !== null && firstTokenMs !== null && firstTokenMs - arrivalMs <= IN_TIME_MS;
 
 /** Those who came while their own process had its peak. */
-function atPeak(answer: ServeAnswer, index: number, seconds: number, cutMs: number): number[] {
-  const [from, to] = peakWindow(index, tenants.length).map(share => share * seconds * 1000);
+function atPeak(
+  answer: ServeAnswer,
+  [fromMs, toMs]: readonly [number, number] = [0, 0],
+  cutMs: number,
+): number[] {
   return answer.requests
-    .filter(({ arrivalMs }) => arrivalMs >= (from as number) && arrivalMs < (to as number))
+    .filter(({ arrivalMs }) => arrivalMs >= fromMs && arrivalMs < toMs)
     .map(request => firstTokenAfter(request, cutMs));
 }
 

@@ -1,8 +1,8 @@
 /** A scenario: the same loads over each way of sharing the pool. */
 import type { Tick } from '../harness/progress.js';
 import type { Row } from '../report/results.js';
-import type { TraceRequest } from '../trace/types.js';
 import { type Context, placeOf } from './context.js';
+import type { Load } from './load.js';
 import { memoryRows, scenarioRows } from './rows.js';
 import type { EngineSizes } from './sizes.js';
 import { guaranteeOf, GUARANTEED, tenants, type Way, ways } from './tenants.js';
@@ -10,14 +10,17 @@ import { guaranteeOf, GUARANTEED, tenants, type Way, ways } from './tenants.js';
 export interface Scenario {
   readonly name: string;
   readonly engine: EngineSizes;
-  /** Of each process. */
-  readonly loads: readonly (readonly TraceRequest[])[];
+  readonly load: Load;
   readonly maxTokens: number;
   readonly seconds: number;
 }
 
-/** Who still waits when the load has been over for as long again as this is cut off. */
-const CUT_FACTOR = 1.5;
+/** Who has not ended when the last request has been there for so many times its service is cut off. */
+const SERVICES_AFTER_LOAD = 2;
+const AFTER_LOAD_SHARE = 0.25;
+
+export const cutMsOf = ({ seconds, load }: Scenario): number =>
+  seconds * 1000 * (1 + AFTER_LOAD_SHARE) + SERVICES_AFTER_LOAD * load.serviceMs;
 
 export async function compareWays(
   context: Context,
@@ -46,9 +49,9 @@ async function serveAll(context: Context, scenario: Scenario, way: Way) {
         place: placeOf(context, tenant),
         engine,
         maxTokens,
-        requests: scenario.loads[tenants.indexOf(tenant)] ?? [],
+        requests: scenario.load.requests[tenants.indexOf(tenant)] ?? [],
         loadMs: seconds * 1000,
-        cutMs: seconds * 1000 * CUT_FACTOR,
+        cutMs: cutMsOf(scenario),
         guaranteedBytes: way.name === GUARANTEED ? guaranteeOf(poolBytes) : 0,
       }),
     ),

@@ -52,7 +52,7 @@ const smokeEngine = { batchMax: 64, prefillBudget: 512, passMs: 5, answerMax: 12
 
 const gpu: ElasticSizes = {
   poolBytes: 24 * GIB,
-  seconds: 15,
+  seconds: 12,
   ramps: { ...gpuEngine, model: llama8b, promptTokens: 256, answerTokens: 256 },
   trace: { ...gpuEngine, model: qwen7b },
   moveBytes: 10 * GIB,
