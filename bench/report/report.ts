@@ -9,11 +9,12 @@ import { type BenchResult, slug } from './results.js';
 import type { Section } from './section.js';
 import { allocator } from './sections/allocator.js';
 import { attention } from './sections/attention.js';
+import { elasticity } from './sections/elasticity.js';
 import { growth } from './sections/growth.js';
 import { memory } from './sections/memory.js';
 import { serving } from './sections/serving.js';
 
-const sections: readonly Section[] = [attention, growth, memory, serving, allocator];
+const sections: readonly Section[] = [attention, growth, memory, serving, allocator, elasticity];
 
 export interface ReportOptions {
   /** Where the results lie; the plots go below it. */
