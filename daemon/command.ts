@@ -67,17 +67,27 @@ export async function main(argv: string[], hooks: Hooks = {}): Promise<number> {
     return error.exitCode;
   }
   const ended = runUntilSignal(daemon);
-  if (untilStdinEnds) stopWithStdin();
+  const letGo = untilStdinEnds ? stopWithStdin() : () => {};
   if (!quiet) process.stdout.write(banner(daemon.info));
   hooks.ready?.(daemon.info.sockets.directory);
-  return await ended;
+  const code = await ended;
+  letGo();
+  return code;
 }
 
-/** Whoever holds the other end of the pipe may be killed: the kernel closes it even then. */
-function stopWithStdin(): void {
-  process.stdin.once('close', () => process.kill(process.pid, 'SIGTERM'));
+/**
+ * Whoever holds the other end of the pipe may be killed: the kernel closes it even then. Returns what
+ * stops looking: who has ended by a signal must not wait for its input to end too.
+ */
+function stopWithStdin(): () => void {
+  const stop = (): void => void process.kill(process.pid, 'SIGTERM');
+  process.stdin.once('close', stop);
   // Its end is seen only by who reads.
   process.stdin.resume();
+  return () => {
+    process.stdin.removeListener('close', stop);
+    process.stdin.pause();
+  };
 }
 
 /** One screen that says what is served. */
