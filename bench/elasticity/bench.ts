@@ -85,11 +85,7 @@ export const elasticityBench = defineBench<Context>({
     ['--move-bytes <size>', 'how much is moved from an idle process to a busy one'],
   ],
   shown: row => !isOverTime(row.case),
-  serveArguments: site => [
-    '--pool-bytes',
-    String(sizesFor(site).poolBytes),
-    ...tenantArguments(),
-  ],
+  serveArguments: site => ['--pool-bytes', String(sizesFor(site).poolBytes), ...tenantArguments()],
   async open(rig) {
     const { requests, traces } = rig.options;
     const pool = await probe(rig.socketDirectory);

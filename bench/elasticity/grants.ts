@@ -44,8 +44,7 @@ export async function grants(context: Context): Promise<Row[]> {
 }
 
 function rowsOf(where: string, us: readonly number[], missed: number): Row[] {
-  const one = (name: string, value: number) =>
-    row(grantCase, `${where}: ${name}`, 'us', [value]);
+  const one = (name: string, value: number) => row(grantCase, `${where}: ${name}`, 'us', [value]);
   return [
     ...(us.length === 0
       ? []

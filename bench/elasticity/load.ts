@@ -10,11 +10,11 @@ import type { TraceRequest } from '../trace/types.js';
 import { type EngineSizes, tokenBytesOfModel } from './sizes.js';
 
 /** What a process wants at its peak, in thirds of the pool. */
-const PEAK = 1.8;
+const PEAK = 1.7;
 /** Of the rate at the peak. */
 const BASE_SHARE = 1 / 6;
 /** What all want together, in thirds: extents, look-ahead and chance take the rest. */
-const TOTAL_MOST = 2.6;
+const TOTAL_MOST = 2.3;
 /** From a ramp's foot to its peak, of the whole time. */
 const RAMP_SHARE = 0.25;
 /** Extents of growing requests are larger than what they hold. */

@@ -13,6 +13,8 @@ import type { HoldAnswer, StepSamples, TakeAnswer } from './protocol.js';
 import { tokenBytesOfModel } from './sizes.js';
 
 const MS_PER_US = 1e-3;
+/** A way to move that is so slow is not repeated. */
+const ENOUGH_MS = 6000;
 
 interface Moved {
   readonly ms: number;
@@ -22,8 +24,7 @@ interface Moved {
 }
 
 export async function move(context: Context, tick: Tick): Promise<Row[]> {
-  const { moveBytes, moveRequestBytes, moveRepeats } = context.sizes;
-  // What another part left is no part of this one.
+  const { moveBytes, moveSpans, moveRequests, moveRepeats } = context.sizes;
   const { poolBytes } = context;
   const rest = { limitBytes: poolBytes, held: false };
   // A borrower gives back down to nothing only for another's guarantee.
@@ -33,32 +34,42 @@ export async function move(context: Context, tick: Tick): Promise<Row[]> {
   );
   const rows: Row[] = [];
   const all: Moved[] = [];
-  const counts = [...new Set([1, moveBytes / moveRequestBytes])];
-  for (const [index, count] of counts.entries()) {
+  const variants = [
+    [1, 1],
+    [moveSpans, 1],
+    [moveRequests, moveRequests],
+  ] as const;
+  for (const [index, [spans, requests]] of variants.entries()) {
     const moves: Moved[] = [];
-    for (let repeat = 0; repeat < moveRepeats; repeat += 1) {
-      moves.push(await moveOnce(context, count));
-      tick((index + (repeat + 1) / moveRepeats) / counts.length);
+    for (let spent = 0; moves.length < moveRepeats && spent < ENOUGH_MS; ) {
+      const moved = await moveOnce(context, spans, requests);
+      spent += moved.ms;
+      moves.push(moved);
+      tick((index + moves.length / moveRepeats) / variants.length);
     }
-    rows.push(...rowsOf(moveCase(moveBytes, count), moves));
+    rows.push(...rowsOf(moveCase(moveBytes, spans, requests), moves));
     all.push(...moves);
   }
   return [...rows, ...stepRows(all)];
 }
 
-async function moveOnce(context: Context, count: number): Promise<Moved> {
+async function moveOnce(context: Context, spans: number, requests: number): Promise<Moved> {
   const { processes, sizes } = context;
   const { model } = sizes.ramps;
-  const tokens = sizes.moveBytes / count / tokenBytesOfModel(model);
-  const common = { model, tokens, count, liveSlots: sizes.liveSlots };
+  const of = (count: number) => ({
+    model,
+    count,
+    tokens: sizes.moveBytes / count / tokenBytesOfModel(model),
+    liveSlots: sizes.liveSlots,
+  });
   // The taker first: the holder then fills what is left of the pool.
   const taker = processes
     .of('two')
-    .perform({ kind: 'take', place: placeOf(context, 'two'), ...common });
+    .perform({ kind: 'take', place: placeOf(context, 'two'), ...of(requests) });
   await taker.ready;
   const holder = processes
     .of('one')
-    .perform({ kind: 'hold', place: placeOf(context, 'one'), ...common });
+    .perform({ kind: 'hold', place: placeOf(context, 'one'), ...of(spans) });
   await holder.ready;
   holder.go(0);
   taker.go(0);

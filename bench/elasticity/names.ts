@@ -9,10 +9,12 @@ const MIB = 2 ** 20;
 export const sizeName = (bytes: number): string =>
   bytes % GIB === 0 ? `${bytes / GIB} GiB` : `${Math.round(bytes / MIB)} MiB`;
 
-export const moveCase = (bytes: number, count: number): string =>
-  count === 1
-    ? `${LABEL_MOVE}${sizeName(bytes)}, one request`
-    : `${LABEL_MOVE}${sizeName(bytes)}, ${count} requests of ${sizeName(bytes / count)}`;
+/** From so many idle spans to so many requests that ask at once. */
+export const moveCase = (bytes: number, spans: number, requests: number): string =>
+  `${LABEL_MOVE}${sizeName(bytes)}, ${counted(spans, 'span')} to ${counted(requests, 'request')}`;
+
+const counted = (count: number, word: string): string =>
+  count === 1 ? `one ${word}` : `${count} ${word}s`;
 
 /** Of a scenario; its memory over time stands in rows of a case of its own. */
 export const overTime = (scenario: string): string => `${scenario}: memory over time`;
@@ -42,6 +44,8 @@ export const what = {
   preempted: 'preemptions',
   reclaims: 'reclaims',
   missed: 'grants inside a guarantee past their deadline',
+  mismatches: 'tokens that were not what was written',
+  kernels: 'engines with the kernels of a GPU',
 } as const;
 
 export const grantWhat = {

@@ -77,6 +77,8 @@ export class ServingProcess {
 
   async close(): Promise<void> {
     if (this.#child.connected) this.#child.disconnect();
+    // It has nothing left to do, but gRPC would keep it for some seconds more.
+    this.#child.kill('SIGTERM');
     const late = setTimeout(() => this.#child.kill('SIGKILL'), END_MS);
     await this.#ended;
     clearTimeout(late);

@@ -75,9 +75,7 @@ async function liveRequests(session: Session, { model, liveSlots }: HoldJob | Ta
 }
 
 const allocateAll = (cache: Cache, count: number, tokens: number): Promise<number[]> =>
-  Promise.all(
-    Array.from({ length: count }, () => cache.allocate(tokens, { waitMs: PATIENCE_MS })),
-  );
+  Promise.all(Array.from({ length: count }, () => cache.allocate(tokens, { waitMs: PATIENCE_MS })));
 
 export async function hold(job: HoldJob, stage: Stage): Promise<HoldAnswer> {
   const session = await join(job.place, UNMARKED);

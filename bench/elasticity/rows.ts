@@ -22,7 +22,9 @@ export function scenarioRows(
   const cutMs = cutMsOf(scenario);
   const requests = answers.flatMap(answer => answer.requests);
   const ttft = requests.map(request => firstTokenAfter(request, cutMs));
-  const peak = answers.flatMap((answer, index) => atPeak(answer, scenario.load.peaks[index], cutMs));
+  const peak = answers.flatMap((answer, index) =>
+    atPeak(answer, scenario.load.peaks[index], cutMs),
+  );
   const inTime = answers.map(
     answer => answer.requests.filter(one => isInTime(one)).length / seconds,
   );
@@ -36,14 +38,40 @@ export function scenarioRows(
     ...say(what.completed, 'share', [share(requests, ({ endMs }) => endMs !== null)]),
     ...quantiles([what.ttft50, what.ttft99], ttft, (kind, value) => say(kind, 'ms', [value])),
     ...quantiles([what.peak50, what.peak99], peak, (kind, value) => say(kind, 'ms', [value])),
-    ...say(what.tokens, 'tokens', sum(answer => answer.generatedTokens)),
+    ...say(
+      what.tokens,
+      'tokens',
+      sum(answer => answer.generatedTokens),
+    ),
     ...say(what.live, 'share', [meanShare(answers, LIVE, seconds, poolBytes)]),
     ...say(what.held, 'share', [meanShare(answers, HELD, seconds, poolBytes)]),
     ...say(what.step99, 'us', steps.length === 0 ? [] : [quantile(steps, 0.99)]),
     ...say(what.pass50, 'ms', passes.length === 0 ? [] : [quantile(passes, 0.5)]),
-    ...say(what.preempted, 'count', sum(answer => answer.preempted)),
-    ...say(what.reclaims, 'count', sum(answer => answer.reclaims)),
-    ...say(what.missed, 'count', sum(answer => answer.missed)),
+    ...say(
+      what.preempted,
+      'count',
+      sum(answer => answer.preempted),
+    ),
+    ...say(
+      what.reclaims,
+      'count',
+      sum(answer => answer.reclaims),
+    ),
+    ...say(
+      what.missed,
+      'count',
+      sum(answer => answer.missed),
+    ),
+    ...say(
+      what.mismatches,
+      'count',
+      sum(answer => answer.mismatches),
+    ),
+    ...say(
+      what.kernels,
+      'count',
+      sum(answer => (answer.work === 'kernels' ? 1 : 0)),
+    ),
   ];
 }
 

@@ -26,8 +26,9 @@ export interface ElasticSizes {
   readonly ramps: EngineSizes & { readonly promptTokens: number; readonly answerTokens: number };
   readonly trace: EngineSizes;
   readonly moveBytes: number;
-  /** Of the requests that are moved together. */
-  readonly moveRequestBytes: number;
+  /** Idle spans that are given, where there are many; requests that take, where there are several. */
+  readonly moveSpans: number;
+  readonly moveRequests: number;
   readonly moveRepeats: number;
   /** Requests that live on in both processes meanwhile. */
   readonly liveSlots: number;
@@ -56,7 +57,8 @@ const gpu: ElasticSizes = {
   ramps: { ...gpuEngine, model: llama8b, promptTokens: 256, answerTokens: 256 },
   trace: { ...gpuEngine, model: qwen7b },
   moveBytes: 10 * GIB,
-  moveRequestBytes: 64 * MIB,
+  moveSpans: 160,
+  moveRequests: 16,
   moveRepeats: 5,
   liveSlots: 64,
   grantSeconds: 4,
@@ -68,7 +70,8 @@ const host: ElasticSizes = {
   ramps: { ...hostEngine, model: small, promptTokens: 256, answerTokens: 256 },
   trace: { ...hostEngine, model: tiny },
   moveBytes: 256 * MIB,
-  moveRequestBytes: 16 * MIB,
+  moveSpans: 32,
+  moveRequests: 8,
   moveRepeats: 5,
   liveSlots: 16,
   grantSeconds: 4,
@@ -80,7 +83,8 @@ const smoke: ElasticSizes = {
   ramps: { ...smokeEngine, model: small, promptTokens: 64, answerTokens: 12 },
   trace: { ...smokeEngine, model: tiny },
   moveBytes: 32 * MIB,
-  moveRequestBytes: 4 * MIB,
+  moveSpans: 8,
+  moveRequests: 2,
   moveRepeats: 1,
   liveSlots: 4,
   grantSeconds: 0.4,
@@ -95,7 +99,6 @@ export function sizesFor({ backend, options }: Pick<Site, 'backend' | 'options'>
     poolBytes: Math.max(sizes.poolBytes, 2 * moveBytes),
     seconds: options.seconds ?? sizes.seconds,
     moveBytes,
-    moveRequestBytes: Math.min(moveBytes, sizes.moveRequestBytes),
     moveRepeats: options.repeats ?? sizes.moveRepeats,
   };
 }

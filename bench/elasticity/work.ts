@@ -28,14 +28,14 @@ export class Worker {
   #gpu: Gpu | null = null;
 
   open(cache: Cache, job: ServeJob): PassWork {
-    if (job.place.device.backend === 'host') return new Writes(cache, job);
+    if (job.place.device.backend === 'host') return new WriteWork(cache, job);
     try {
       this.#gpu ??= openGpu({ deviceOptions: job.place.device });
     } catch {
       // A driver without kernels (a stand-in): the memory is the same, and so is the way to it.
-      return new Writes(cache, job);
+      return new WriteWork(cache, job);
     }
-    return new Kernels(this.#gpu, cache, job);
+    return new KernelWork(this.#gpu, cache, job);
   }
 
   close(): void {
@@ -44,7 +44,7 @@ export class Worker {
   }
 }
 
-class Kernels implements PassWork {
+export class KernelWork implements PassWork {
   readonly name = 'kernels';
   readonly stream: bigint;
   readonly #gpu: Gpu;
@@ -75,7 +75,10 @@ class Kernels implements PassWork {
   }
 
   run(pass: Pass): void {
-    this.#gpu.write(this.#slots, Int32Array.from(pass.requests, request => request.slot));
+    this.#gpu.write(
+      this.#slots,
+      Int32Array.from(pass.requests, request => request.slot),
+    );
     this.#kernels.run(this.#source as KvSource, pass);
   }
 
@@ -94,7 +97,7 @@ class Kernels implements PassWork {
 const unused = { poolBytes: 0, batchMax: 0 };
 
 /** Each row begins with whose it is: what another's hand has touched is found out. */
-class Writes implements PassWork {
+export class WriteWork implements PassWork {
   readonly name = 'writes';
   readonly stream = null;
   readonly #cache: Cache;

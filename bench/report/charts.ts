@@ -96,7 +96,13 @@ function optionOf(chart: Chart): EChartsOption {
     legend: { orient: 'vertical', bottom: 6, left: 72, itemGap: 6, textStyle: text, itemWidth: 14 },
     grid: { left: 80, right: 24, top: 64, bottom: legendHeight(chart) + 56 },
     xAxis: lines
-      ? { ...axis, type: linear ? 'value' : 'log', name: chart.xTitle ?? '', nameLocation: 'middle', nameGap: 28 }
+      ? {
+          ...axis,
+          type: linear ? 'value' : 'log',
+          name: chart.xTitle ?? '',
+          nameLocation: 'middle',
+          nameGap: 28,
+        }
       : { ...axis, type: 'category', data: [...chart.categories] },
     yAxis: { ...axis, type: chart.log ? 'log' : 'value', name: chart.yTitle },
     series: chart.series.map(({ name, values }) => ({

@@ -153,8 +153,8 @@ export const elasticity: Section = {
   title: 'Elasticity',
   about:
     'Three serving processes on one device, with one daemon. Requests come by loads that rise and fall ' +
-    "in turns: at a process's peak it wants up to 1.8 thirds of the pool, while all of them together " +
-    'want at most 2.6. Each process is an engine whose passes append and attend by the kernels of ' +
+    "in turns: at a process's peak it wants up to 1.7 thirds of the pool, while all of them together " +
+    'want at most 2.3. Each process is an engine whose passes append and attend by the kernels of ' +
     '`kernels/cuda` in four of the layers (on the host backend every token is written instead) and take ' +
     'at least a fixed time, which stands for the model round the attention. "Static thirds" are tenants ' +
     'whose limit and held guarantee are a third; "one process alone" is the first process with the pool ' +
