@@ -75,17 +75,18 @@ export async function main(argv: string[], hooks: Hooks = {}): Promise<number> {
   return code;
 }
 
+const endSelf = (): void => void process.kill(process.pid, 'SIGTERM');
+
 /**
  * Whoever holds the other end of the pipe may be killed: the kernel closes it even then. Returns what
  * stops looking: who has ended by a signal must not wait for its input to end too.
  */
 function stopWithStdin(): () => void {
-  const stop = (): void => void process.kill(process.pid, 'SIGTERM');
-  process.stdin.once('close', stop);
+  process.stdin.once('close', endSelf);
   // Its end is seen only by who reads.
   process.stdin.resume();
   return () => {
-    process.stdin.removeListener('close', stop);
+    process.stdin.removeListener('close', endSelf);
     process.stdin.pause();
   };
 }

@@ -24,6 +24,14 @@ const SEED = 17;
 const STEPS = 400;
 const SAMPLE_MAX = 400;
 
+export interface Scenario {
+  readonly name: string;
+  readonly engine: EngineSizes;
+  readonly load: Load;
+  readonly maxTokens: number;
+  readonly seconds: number;
+}
+
 export type Lengths = Pick<TraceRequest, 'promptTokens' | 'answerTokens'>;
 
 export interface Load {
@@ -132,3 +140,10 @@ export function arrivals(
   }
   return times;
 }
+
+/** Who has not ended when the last request has been there for so many times its service is cut off. */
+const SERVICES_AFTER_LOAD = 2;
+const AFTER_LOAD_SHARE = 0.25;
+
+export const cutMsOf = ({ seconds, load }: Scenario): number =>
+  seconds * 1000 * (1 + AFTER_LOAD_SHARE) + SERVICES_AFTER_LOAD * load.serviceMs;

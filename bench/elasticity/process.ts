@@ -32,16 +32,10 @@ async function done(job: Job, stage: Stage): Promise<FromProcess> {
 }
 
 function perform(job: Job, stage: Stage): Promise<Answers[keyof Answers]> {
-  switch (job.kind) {
-    case 'serve':
-      return serve(job, stage);
-    case 'hold':
-      return hold(job, stage);
-    case 'take':
-      return take(job, stage);
-    case 'contend':
-      return contend(job, stage);
-  }
+  if (job.kind === 'serve') return serve(job, stage);
+  if (job.kind === 'hold') return hold(job, stage);
+  if (job.kind === 'take') return take(job, stage);
+  return contend(job, stage);
 }
 
 function stageOf(inbox: Inbox): Stage {

@@ -20,6 +20,8 @@ export interface Performance<Kind extends keyof Answers> {
   halt(): void;
 }
 
+const nobodyWaits = (): void => {};
+
 export class ServingProcess {
   readonly #child: ChildProcess;
   #output = '';
@@ -48,7 +50,7 @@ export class ServingProcess {
   }
 
   perform<Kind extends keyof Answers>(job: Extract<Job, { kind: Kind }>): Performance<Kind> {
-    let prepared: () => void = () => {};
+    let prepared = nobodyWaits;
     const answer = new Promise<Answers[Kind]>((resolve, reject) => {
       const fail = (why: string): void =>
         reject(new Error(`the serving process of ${this.tenant}, ${job.kind}: ${why}`));

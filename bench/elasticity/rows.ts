@@ -1,9 +1,9 @@
 /** What a scenario says of one way, as rows. */
 import type { Row } from '../report/results.js';
 import { quantile, row } from '../report/statistics.js';
+import { cutMsOf, type Scenario } from './load.js';
 import { atSeconds, HELD, LIVE, overTime, what } from './names.js';
 import type { MemorySample, ServeAnswer, ServedRequest } from './protocol.js';
-import { cutMsOf, type Scenario } from './scenario.js';
 
 /** A first token within this is in time. */
 export const IN_TIME_MS = 1000;

@@ -2,25 +2,9 @@
 import type { Tick } from '../harness/progress.js';
 import type { Row } from '../report/results.js';
 import { type Context, placeOf } from './context.js';
-import type { Load } from './load.js';
+import { cutMsOf, type Scenario } from './load.js';
 import { memoryRows, scenarioRows } from './rows.js';
-import type { EngineSizes } from './sizes.js';
 import { guaranteeOf, GUARANTEED, tenants, type Way, ways } from './tenants.js';
-
-export interface Scenario {
-  readonly name: string;
-  readonly engine: EngineSizes;
-  readonly load: Load;
-  readonly maxTokens: number;
-  readonly seconds: number;
-}
-
-/** Who has not ended when the last request has been there for so many times its service is cut off. */
-const SERVICES_AFTER_LOAD = 2;
-const AFTER_LOAD_SHARE = 0.25;
-
-export const cutMsOf = ({ seconds, load }: Scenario): number =>
-  seconds * 1000 * (1 + AFTER_LOAD_SHARE) + SERVICES_AFTER_LOAD * load.serviceMs;
 
 export async function compareWays(
   context: Context,

@@ -215,6 +215,20 @@ describe('the engine', () => {
   });
 });
 
+const answerWith = (more: Partial<ServeAnswer>): ServeAnswer => ({
+  requests: [],
+  memory: [],
+  steps: Float64Array.of(1, 2, 3),
+  passes: Float64Array.of(1),
+  generatedTokens: 5,
+  preempted: 1,
+  reclaims: 2,
+  missed: 1,
+  mismatches: 0,
+  work: 'writes',
+  ...more,
+});
+
 describe('rows', () => {
   const load = {
     requests: [],
@@ -225,28 +239,15 @@ describe('rows', () => {
     serviceMs: 10,
   };
   const scenario = { name: 'x', engine, load, maxTokens: 1, seconds: 1 };
-  const answer = (more: Partial<ServeAnswer>): ServeAnswer => ({
-    requests: [],
-    memory: [],
-    steps: Float64Array.of(1, 2, 3),
-    passes: Float64Array.of(1),
-    generatedTokens: 5,
-    preempted: 1,
-    reclaims: 2,
-    missed: 1,
-    mismatches: 0,
-    work: 'writes',
-    ...more,
-  });
   const answers = [
-    answer({
+    answerWith({
       requests: [
         { arrivalMs: 0, firstTokenMs: 50, endMs: 90 },
         { arrivalMs: 150, firstTokenMs: 1200, endMs: 1300 },
       ],
       memory: [{ atMs: 0, liveBytes: 25, heldBytes: 50 }],
     }),
-    answer({
+    answerWith({
       requests: [{ arrivalMs: 350, firstTokenMs: null, endMs: null }],
       memory: [{ atMs: 500, liveBytes: 50, heldBytes: 50 }],
     }),
