@@ -12,7 +12,7 @@ export const EQUAL_WITHIN = 0.01;
 const TIMES_FROM = 1.5;
 
 export interface Finding {
-  /** `faster`, `slower`, `equal`, or for what is not a time `better`, `worse`; of a target `met`, `missed`. */
+  /** `faster`, `slower`, `equal`; of what is no time `better`, `worse`; of a target `met`, `missed`. */
   readonly verdict: string;
   readonly text: string;
 }
