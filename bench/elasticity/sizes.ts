@@ -41,8 +41,8 @@ const ANY = 1_000_000;
 
 /** As Llama-3-8B: 128 KiB a token. */
 const llama8b = { layers: 32, kvHeads: 8, headDim: 128, dtype: 'bf16' } as const;
-/** As Qwen2.5-7B: 56 KiB a token. */
-const qwen7b = { layers: 28, kvHeads: 4, headDim: 128, dtype: 'bf16' } as const;
+/** As Qwen2.5-1.5B: 28 KiB a token, so that a third holds some dozens of a trace's long requests. */
+const qwen1b = { layers: 28, kvHeads: 2, headDim: 128, dtype: 'bf16' } as const;
 /** 16 and 4 KiB a token, for ordinary memory. */
 const small = { layers: 8, kvHeads: 4, headDim: 128, dtype: 'bf16' } as const;
 const tiny = { layers: 4, kvHeads: 2, headDim: 128, dtype: 'bf16' } as const;
@@ -55,7 +55,7 @@ const gpu: ElasticSizes = {
   poolBytes: 24 * GIB,
   seconds: 12,
   ramps: { ...gpuEngine, model: llama8b, promptTokens: 256, answerTokens: 256 },
-  trace: { ...gpuEngine, model: qwen7b },
+  trace: { ...gpuEngine, model: qwen1b, passMs: 5 },
   moveBytes: 10 * GIB,
   moveSpans: 160,
   moveRequests: 16,
@@ -68,7 +68,7 @@ const host: ElasticSizes = {
   poolBytes: 768 * MIB,
   seconds: 20,
   ramps: { ...hostEngine, model: small, promptTokens: 256, answerTokens: 256 },
-  trace: { ...hostEngine, model: tiny },
+  trace: { ...hostEngine, model: tiny, passMs: 5, prefillBudget: 1024 },
   moveBytes: 256 * MIB,
   moveSpans: 32,
   moveRequests: 8,
