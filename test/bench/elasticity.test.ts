@@ -138,8 +138,8 @@ const job = (count = REQUESTS): ServeJob => ({
   guaranteedBytes: 0,
 });
 
-async function serve(work: PassWork, count = REQUESTS): Promise<ServeAnswer> {
-  const answer = await new ElasticEngine(session, cache, work, job(count)).run(timeOfDay());
+async function serve(work: PassWork, of = job()): Promise<ServeAnswer> {
+  const answer = await new ElasticEngine(session, cache, work, of).run(timeOfDay());
   work.close();
   expect(cache.stats()).toMatchObject({ liveSlots: 0, liveBytes: 0n });
   return answer;
@@ -187,16 +187,21 @@ describe('the engine', () => {
       lowWaterBytes: 0n,
       highWaterBytes: 0n,
     });
-    const running = serve(new WriteWork(cache, job()));
-    while (cache.stats().liveSlots < 3) await new Promise(resolve => setTimeout(resolve, 5));
-    // Half of the pool, of which all is under live requests.
+    // Four of 4 MiB each that go on for hundreds of passes and never need more: 8 MiB stay free.
+    const request = { arrivalMs: 0, promptTokens: 600, answerTokens: 400 };
+    const running = serve(new WriteWork(cache, job()), {
+      ...job(),
+      requests: Array.from({ length: 4 }, () => request),
+    });
+    while (cache.stats().liveSlots < 4) await new Promise(resolve => setTimeout(resolve, 1));
     await other.acquire([6], { waitMs: 30_000 });
     await other.giveBack(2n ** 40n);
     const answer = await running;
     await other.close();
     expect(answer.reclaims).toBeGreaterThan(0);
+    expect(answer.preempted).toBeGreaterThan(0);
     expect(answer.requests.every(({ endMs }) => endMs !== null)).toBe(true);
-    expect(answer.generatedTokens).toBe(REQUESTS * ANSWER);
+    expect(answer.generatedTokens).toBe(4 * 400);
     expect(answer.mismatches).toBe(0);
   });
 
@@ -207,7 +212,7 @@ describe('the engine', () => {
     const work = new KernelWork(gpu, cache, job());
     // The host backend knows nothing of a GPU's streams; the work is over when a pass is.
     Object.defineProperty(work, 'stream', { value: null });
-    const answer = await serve(work, 3);
+    const answer = await serve(work, job(3));
     expect(answer.work).toBe('kernels');
     expect(answer.requests.every(({ endMs }) => endMs !== null)).toBe(true);
     expect(new Set(kernels.ran)).toEqual(new Set(['fill', 'copy', 'append', 'prefill', 'decode']));
