@@ -6,6 +6,9 @@ import { Command, CommanderError } from 'commander';
 import { badField, KvspanError } from '../proto/errors.js';
 import { allocatorBench } from './allocator/bench.js';
 import { attentionBench } from './attention/bench.js';
+import { elasticityBench } from './elasticity/bench.js';
+import { main as elasticityProcess } from './elasticity/process.js';
+import { PROCESS_COMMAND } from './elasticity/processes.js';
 import { growthBench } from './growth/bench.js';
 import type { Bench, BenchOutcome } from './harness/bench.js';
 import {
@@ -30,6 +33,7 @@ const benches: readonly Bench[] = [
   memoryBench,
   servingLoopBench,
   allocatorBench,
+  elasticityBench,
 ];
 
 export async function main(argv: string[]): Promise<number> {
@@ -42,12 +46,15 @@ export async function main(argv: string[]): Promise<number> {
   const names = benches.map(bench => bench.name);
   let code = 0;
   for (const bench of benches) {
-    addOptions(program.command(bench.name).description(bench.description), bench.parts).action(
-      async (flags: Flags) => {
-        code = await runOne(bench, parseFlags(flags));
-      },
-    );
+    const command = program.command(bench.name).description(bench.description);
+    for (const [flag, meaning] of bench.options) command.option(flag, meaning);
+    addOptions(command, bench.parts).action(async (flags: Flags) => {
+      code = await runOne(bench, parseFlags(flags));
+    });
   }
+  program.command(PROCESS_COMMAND, { hidden: true }).action(async () => {
+    code = await elasticityProcess();
+  });
   const all = program
     .command('all', { isDefault: true })
     .description('every bench that can run on this machine; this is what no name means')

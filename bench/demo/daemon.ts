@@ -67,12 +67,17 @@ export async function findDaemon(options: DaemonOptions): Promise<DemoDaemon> {
   return startDaemon(options);
 }
 
+/** The file that Node runs for `kvspan ...`. Throws DAEMON_UNAVAILABLE: there is none. */
+export function commandLine(): string {
+  const cli = process.env['KVSPAN_CLI'] ?? CLI_CANDIDATES.map(pathOf).find(existsSync);
+  if (cli !== undefined) return cli;
+  throw new KvspanError('DAEMON_UNAVAILABLE', 'the command line is not built: npm run build');
+}
+
 export async function startDaemon(
   options: Omit<DaemonOptions, 'socketDirectory'>,
 ): Promise<DemoDaemon> {
-  const cli = process.env['KVSPAN_CLI'] ?? CLI_CANDIDATES.map(pathOf).find(existsSync);
-  if (cli === undefined)
-    throw new KvspanError('DAEMON_UNAVAILABLE', 'the command line is not built: npm run build');
+  const cli = commandLine();
   const socketDirectory = await mkdtemp(join(tmpdir(), 'kvspan-demo-'));
   const args = [cli, 'serve', '--socket-directory', socketDirectory, '--backend', options.backend];
   args.push('--until-stdin-ends');

@@ -27,6 +27,10 @@ export interface BenchDefinition<Context, Alone = undefined> {
   /** What has to be measured before there is a daemon on the device, for the parts that will run. */
   readonly alone?: (site: Site, parts: readonly string[]) => Alone;
   readonly open: (rig: Rig, alone: Alone) => Promise<Context>;
+  /** What it can be told beyond what every bench can: flag and meaning. */
+  readonly options?: readonly (readonly [flag: string, meaning: string])[];
+  /** The rows that are printed; the file has all. */
+  readonly shown?: (row: Row) => boolean;
   /** What `open` has opened beside sessions; the sessions are still open then. */
   readonly close?: (context: Context) => void | Promise<void>;
 }
@@ -36,6 +40,7 @@ export interface Bench {
   readonly name: string;
   readonly description: string;
   readonly parts: readonly string[];
+  readonly options: readonly (readonly [flag: string, meaning: string])[];
   /**
    * Measures, prints, and writes its file. A part that fails does not take the others' figures with
    * it: it is told, and missing in the file.
@@ -59,6 +64,7 @@ export function defineBench<Context, Alone = undefined>(
     name,
     description,
     parts,
+    options: definition.options ?? [],
     async run(options) {
       const chosen = chosenParts(parts, options.only);
       makeResultDirectory(options.out);
@@ -83,7 +89,7 @@ async function measure<Context, Alone>(
   const rig = await openRig(site, definition.serveArguments(site));
   const { rows, failures } = await runParts(definition, rig, alone, chosen);
   if (rows.length > 0) {
-    process.stdout.write(`${renderRows(rows)}\n`);
+    process.stdout.write(`${renderRows(rows.filter(definition.shown ?? (() => true)))}\n`);
     process.stdout.write(`written to ${writeResult({ ...result, rows }, site.options.out)}\n`);
   }
   for (const [part, reason] of failures)

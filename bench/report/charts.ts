@@ -20,6 +20,8 @@ export interface Chart {
   readonly series: readonly Series[];
   readonly yTitle: string;
   readonly xTitle?: string;
+  /** Of lines; logarithmic if nothing is said. */
+  readonly xScale?: 'log' | 'linear';
   readonly log?: boolean;
 }
 
@@ -83,6 +85,7 @@ function optionOf(chart: Chart): EChartsOption {
     nameTextStyle: text,
   };
   const lines = chart.kind === 'lines';
+  const linear = chart.xScale === 'linear';
   return {
     animation: false,
     backgroundColor: BACKGROUND,
@@ -93,14 +96,20 @@ function optionOf(chart: Chart): EChartsOption {
     legend: { orient: 'vertical', bottom: 6, left: 72, itemGap: 6, textStyle: text, itemWidth: 14 },
     grid: { left: 80, right: 24, top: 64, bottom: legendHeight(chart) + 56 },
     xAxis: lines
-      ? { ...axis, type: 'log', name: chart.xTitle ?? '', nameLocation: 'middle', nameGap: 28 }
+      ? {
+          ...axis,
+          type: linear ? 'value' : 'log',
+          name: chart.xTitle ?? '',
+          nameLocation: 'middle',
+          nameGap: 28,
+        }
       : { ...axis, type: 'category', data: [...chart.categories] },
     yAxis: { ...axis, type: chart.log ? 'log' : 'value', name: chart.yTitle },
     series: chart.series.map(({ name, values }) => ({
       name,
       type: lines ? 'line' : 'bar',
       ...(chart.kind === 'stacked' ? { stack: 'all' } : {}),
-      ...(lines ? { symbolSize: 7 } : { barMaxWidth: 44 }),
+      ...(lines ? { symbolSize: 7, showSymbol: !linear } : { barMaxWidth: 44 }),
       data: values as number[],
     })),
   };

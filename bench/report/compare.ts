@@ -12,7 +12,7 @@ export const EQUAL_WITHIN = 0.01;
 const TIMES_FROM = 1.5;
 
 export interface Finding {
-  /** `faster`, `slower`, `equal`, or for what is not a time `better`, `worse`. */
+  /** `faster`, `slower`, `equal`; of what is no time `better`, `worse`; of a target `met`, `missed`. */
   readonly verdict: string;
   readonly text: string;
 }
@@ -60,12 +60,36 @@ function difference(cost: number, otherCost: number): string {
   return `${figure(100 * (ratio - 1))} %`;
 }
 
+export interface Target {
+  readonly about: string;
+  readonly row: Row;
+  /** The median may be no more, or no less, than this. */
+  readonly most?: number;
+  readonly least?: number;
+}
+
+/** Whether a figure is what was set out for. */
+export function checkTarget({ about, row, most, least }: Target): Finding {
+  const met =
+    (most === undefined || row.median <= most) && (least === undefined || row.median >= least);
+  const bounds = [
+    ...(most === undefined ? [] : [`at most ${say(most, row.unit)}`]),
+    ...(least === undefined ? [] : [`at least ${say(least, row.unit)}`]),
+  ];
+  const verdict = met ? 'met' : 'missed';
+  const text = `target: ${about}: ${saidOf(row)}, wanted ${bounds.join(' and ')}: **${verdict}**.`;
+  return { verdict, text };
+}
+
 /** One line that counts, before the list that says which. */
 export function tally(findings: readonly Finding[], subject: string): string {
   const count = (verdicts: readonly string[]) =>
     findings.filter(({ verdict }) => verdicts.includes(verdict)).length;
-  return (
-    `Of ${findings.length} comparisons ${subject} is better in ${count(['faster', 'better'])}, ` +
-    `equal in ${count(['equal'])}, worse in ${count(['slower', 'worse'])}.`
-  );
+  const targets = count(['met', 'missed']);
+  const compared =
+    `Of ${findings.length - targets} comparisons ${subject} is better in ${count(['faster', 'better'])}, ` +
+    `equal in ${count(['equal'])}, worse in ${count(['slower', 'worse'])}.`;
+  if (targets === 0) return compared;
+  const told = `Of ${targets} targets ${count(['met'])} are met, ${count(['missed'])} missed.`;
+  return findings.length === targets ? told : `${told} ${compared}`;
 }

@@ -9,6 +9,7 @@ import { type BenchResult, slug } from './results.js';
 import type { Section } from './section.js';
 import { allocator } from './sections/allocator.js';
 import { attention } from './sections/attention.js';
+import { elasticity } from './sections/elasticity.js';
 import { growth } from './sections/growth.js';
 import { memory } from './sections/memory.js';
 import { serving } from './sections/serving.js';
@@ -23,6 +24,7 @@ const sections: readonly Section[] = [
   serving,
   servingLoop,
   allocator,
+  elasticity,
 ];
 
 export interface ReportOptions {

@@ -52,13 +52,11 @@ export const AHEAD: StepResult = Object.freeze({
 const NATIVE_NOTHING = 0;
 const NATIVE_AHEAD = 1;
 const NATIVE_SHORT = 3;
-/** How often a step is tried again when slots turn out to be live that this side has not seen yet. */
-const UNSEEN_SLOT_TRIES = 8;
 
 export class Stepper {
   readonly #native: NativeCache;
   readonly #maxTokens: number;
-  /** By slot; 0: not live. What the native core has, as far as this side has heard. */
+  /** By slot; 0: not live. What the native core has. */
   readonly #lengths: Int32Array;
   readonly #scratch: Int32Array;
   #allocations = 0;
@@ -81,7 +79,10 @@ export class Stepper {
     return this.#allocations > 0;
   }
 
-  /** An allocation goes on on another thread: slots may become live before this side hears of it. */
+  /**
+   * An allocation goes on on another thread. Its slot becomes live on this one, in the same turn in
+   * which `started` hears of it, so that no step comes between.
+   */
   allocationBegins(): void {
     this.#allocations++;
   }
@@ -105,8 +106,7 @@ export class Stepper {
   /** Throws for bad input, having changed nothing. */
   step(lengths: Lengths): StepResult {
     const wanted = lengths instanceof Int32Array ? lengths : this.#merged(lengths);
-    const outcome =
-      this.#allocations === 0 ? this.#native.step(wanted) : this.#stepBesideAllocations(wanted);
+    const outcome = this.#native.step(wanted);
     if (outcome === NATIVE_SHORT) return this.#short(wanted);
     this.#lengths.set(wanted);
     if (outcome === NATIVE_NOTHING) return NOTHING;
@@ -156,38 +156,6 @@ export class Stepper {
         field: 'slot',
       });
     }
-  }
-
-  /**
-   * The native core wants a length for every live slot, and an allocation on another thread may
-   * have made one live that nobody here can know of yet. Such a slot keeps the length it has.
-   */
-  #stepBesideAllocations(wanted: Int32Array): number {
-    for (let attempt = 1; ; attempt++) {
-      try {
-        return this.#native.step(wanted);
-      } catch (error) {
-        const unseen = this.#unseen(wanted);
-        if (unseen.size === 0 || attempt === UNSEEN_SLOT_TRIES) throw error;
-        if (wanted !== this.#scratch) this.#scratch.set(wanted);
-        wanted = this.#scratch;
-        for (const [slot, length] of unseen) wanted[slot] = length;
-      }
-    }
-  }
-
-  #unseen(wanted: Int32Array): ReadonlyMap<number, number> {
-    const found = new Map<number, number>();
-    if (wanted.length !== this.#lengths.length) return found;
-    for (let slot = 0; slot < wanted.length; slot++) {
-      if (this.#lengths[slot] !== 0 || wanted[slot] !== 0) continue;
-      try {
-        found.set(slot, this.#native.length(slot));
-      } catch {
-        // Not live there either.
-      }
-    }
-    return found;
   }
 
   #short(wanted: Int32Array): StepResult {

@@ -84,6 +84,34 @@ describe('a bench', () => {
     expect(new Set(result.rows.map(row => row.case))).toEqual(new Set(['session set-up']));
   });
 
+  it('elasticity: three processes serve, contend, and move memory', {
+    timeout: RUN_MS,
+  }, async () => {
+    const parts = ['--only', 'move', 'grants', 'ramps', '--seconds', '0.3'];
+    const { code, out } = await onHost('elasticity', ...parts);
+    expect([code, out]).toEqual([0, expect.stringContaining('bench elasticity: ramps, ')]);
+    const [result] = results() as [BenchResult];
+    const scenario = result.rows.filter(row => row.case.endsWith('12 out'));
+    expect(new Set(scenario.map(row => row.variant.replace(/: .*$/, '')))).toEqual(
+      new Set([
+        'static thirds',
+        'kvspan, guarantees of a quarter',
+        'kvspan, no guarantees',
+        'one process alone',
+      ]),
+    );
+    const of = (what: string) =>
+      result.rows.filter(row => row.variant.endsWith(`: ${what}`)).map(row => row.median);
+    expect(of('tokens that were not what was written')).toEqual([0, 0, 0, 0]);
+    for (const tokens of of('tokens generated')) expect(tokens).toBeGreaterThan(0);
+    expect(of('steps')).toHaveLength(4);
+    for (const row of result.rows.filter(({ variant }) => variant === 'ratio to raw'))
+      expect(row.median).toBeGreaterThan(0);
+    // The file has memory over time; nobody wants to read it in a terminal.
+    expect(result.rows.filter(row => row.case.endsWith('over time')).length).toBeGreaterThan(100);
+    expect(out).not.toContain('over time');
+  });
+
   it.each(['attention', 'serving-loop'])('%s without a GPU says so and fails', async name => {
     const { code, out } = await onHost(name);
     expect(code).toBe(1);
@@ -115,7 +143,12 @@ describe('no name', () => {
 describe('bad arguments', () => {
   it.each([
     [['growth', '--only', 'nonsense'], 'only: got "nonsense", allowed: prompt, decode'],
-    [['--only', 'nonsense'], 'allowed: attention, growth, memory, serving-loop, allocator'],
+    [['--only', 'nonsense'], 'memory, serving-loop, allocator, elasticity'],
+    [['elasticity', '--seconds', '0'], 'seconds: got "0", allowed: a number from 0.1'],
+    [
+      ['elasticity', '--move-bytes', '10GB'],
+      'move-bytes: got "10GB", allowed: a multiple of 64MiB',
+    ],
     [['memory', '--repeats', '0'], 'repeats: got "0", allowed: an integer from 1'],
     [['memory', '--requests', 'x'], 'requests: got "x", allowed: an integer from 1'],
     [['memory', '--backend', 'tpu'], 'backend: got "tpu", allowed: auto, host or cuda'],

@@ -62,6 +62,33 @@ const growthRows: Row[] = [
   row('prompt of 1024 tokens (128 MiB)', 'block table, blocks of 16', 'us', 10),
 ];
 
+const RAMPS = 'staggered ramps, 256 tokens in, 256 out';
+const GUARANTEED = 'kvspan, guarantees of a quarter';
+
+/** Of one way to share, a scenario's rows. */
+const scenarioRows = (way: string, peakMs: number, goodput: number): Row[] => [
+  row(RAMPS, `${way}: requests in time, a second and process`, 'requests', goodput),
+  row(RAMPS, `${way}: time to first token at the peak, p99`, 'ms', peakMs),
+  row(RAMPS, `${way}: grants inside a guarantee past their deadline`, 'count', 0),
+  ...[1, 2].map(at =>
+    row(`${RAMPS}: memory over time`, `${way}: live at ${at}.00 s`, 'share', at / 4),
+  ),
+];
+
+const elasticityRows = (moveMs: number, peakMs: number, missed: number): Row[] => [
+  row('move of 10 GiB, one span to one request', 'kvspan, asked to mapped', 'ms', moveMs),
+  row('move of 10 GiB, one span to one request', 'ratio to raw', 'ratio', moveMs / 40),
+  row(
+    'grants while three processes contend',
+    'inside the guarantee: past their deadline',
+    'count',
+    missed,
+  ),
+  ...scenarioRows('static thirds', 1000, 10),
+  ...scenarioRows(GUARANTEED, peakMs, 9),
+  ...scenarioRows('one process alone', 20, 12),
+];
+
 let directory: string;
 
 beforeEach(() => {
@@ -131,9 +158,59 @@ describe('the report', () => {
     expect(text).toContain('blocks of 16 tokens 5.00 %: **2.00 times more wasted**.');
   });
 
+  it('says of each target of elasticity whether it is met, in one list with the comparisons', () => {
+    const good = compose([result('elasticity', elasticityRows(55, 100, 0))], 'p').page;
+    expect(good).toContain(
+      '- target: move of 10 GiB, one span to one request: 55.0 ms, wanted at most 100 ms: **met**.',
+    );
+    expect(good).toContain('Of 5 targets 5 are met, 0 missed. Of 4 comparisons');
+    expect(good).toContain(
+      `- ${RAMPS}, time to first token at the peak, p99: ${GUARANTEED} 100 ms; ` +
+        'static thirds 1000 ms: **10.0 times faster**.',
+    );
+    const bad = compose([result('elasticity', elasticityRows(140, 400, 3))], 'p').page;
+    expect(bad).toContain(
+      '- target: move of 10 GiB, one span to one request: 140 ms, wanted at most 100 ms: **missed**.',
+    );
+    expect(bad).toContain('on the same extents: 3.50x, wanted at most 1.50x: **missed**.');
+    expect(bad).toContain('better than static thirds: 2.50x, wanted at least 5.00x: **missed**.');
+    expect(bad).toContain('past their deadline: 3.00, wanted at most 0: **missed**.');
+    expect(bad).toContain('Of 5 targets 1 are met, 4 missed.');
+  });
+
+  it('says where processes that share are slower than static thirds, and than one alone', () => {
+    const text = compose([result('elasticity', elasticityRows(55, 1200, 0))], 'p').page;
+    expect(text).toContain('1200 ms; static thirds 1000 ms: **20.0 % slower**.');
+    expect(text).toContain('9.00 requests; static thirds 10.0 requests: **11.1 % worse**.');
+    expect(text).toContain('1200 ms; one process alone 20.0 ms: **60.0 times slower**.');
+  });
+
+  it('draws memory over time, and does not list it', () => {
+    const { page: text, plots } = compose([result('elasticity', elasticityRows(55, 100, 0))], 'p');
+    const chart = plots.get('p/elasticity-nvidia-something-memory-1.svg');
+    expect(chart).toMatchObject({ kind: 'lines', xScale: 'linear' });
+    expect(chart?.series.map(({ name }) => name)).toEqual([
+      'static thirds',
+      GUARANTEED,
+      'one process alone',
+    ]);
+    expect(chart?.series[0]?.values).toEqual([
+      [1, 25],
+      [2, 50],
+    ]);
+    expect(text).not.toContain('live at');
+  });
+
   it('says of a section without results that it was not measured, and how to', () => {
     const text = compose([], 'p').page;
-    for (const bench of ['attention', 'growth', 'memory', 'serving-loop', 'allocator'])
+    for (const bench of [
+      'attention',
+      'growth',
+      'memory',
+      'serving-loop',
+      'allocator',
+      'elasticity',
+    ])
       expect(text).toMatch(new RegExp(`Not measured yet\\. .*kvspan bench ${bench}`));
     for (const bench of ['unmodified', 'serving'])
       expect(text).toContain(`python3 bench/${bench} --kvspan`);
@@ -148,6 +225,7 @@ describe('the report', () => {
     put('attention.json', result('attention', attentionRows(440)));
     put('growth.json', result('growth', growthRows));
     put('memory.json', result('memory', memoryRows));
+    put('elasticity.json', result('elasticity', elasticityRows(55, 100, 0)));
     const written = await writeReport(places());
     const first = written.map(path => readFileSync(path, 'utf8'));
     expect(await writeReport(places())).toEqual(written);

@@ -53,3 +53,17 @@ it.each(['SIGTERM', 'SIGINT', 'SIGHUP'] as const)('by %s', async signal => {
   await until('the private daemon ends', () => !existsSync(`/proc/${daemon}`));
   expect(await readdir(directory)).toEqual([]);
 });
+
+it('ends by a signal though its input, at which it looks, stays open', async () => {
+  const args = ['serve', '--socket-directory', join(directory, 'own'), '--until-stdin-ends'];
+  const backend = ['--backend', 'host', '--pool-bytes', '4MiB'];
+  const daemon = spawn(process.execPath, [childScript('client/cli/main'), ...args, ...backend], {
+    stdio: ['pipe', 'pipe', 'ignore'],
+  });
+  const ended = once(daemon, 'exit');
+  // Its banner comes when it minds signals.
+  await once(daemon.stdout, 'data');
+  daemon.kill('SIGTERM');
+  expect(await ended).toEqual([0, null]);
+  daemon.stdin.destroy();
+});

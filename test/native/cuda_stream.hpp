@@ -5,9 +5,12 @@
 
 #include <dlfcn.h>
 
+#include <chrono>
 #include <condition_variable>
+#include <cstddef>
 #include <mutex>
 #include <string>
+#include <thread>
 
 #include "device/device.hpp"
 #include "harness.hpp"
@@ -54,6 +57,22 @@ class CudaStream {
     changed_.notify_all();
   }
 
+  // Work of the device, in the stream's order; the host's bytes stay where they are until it is done.
+  void copyIn(Address to, const void* from, std::size_t bytes) {
+    check(call<int(Address, const void*, std::size_t, void*)>("cuMemcpyHtoDAsync_v2")(
+        to, from, bytes, stream_));
+  }
+  void copyOut(void* to, Address from, std::size_t bytes) {
+    check(call<int(void*, Address, std::size_t, void*)>("cuMemcpyDtoHAsync_v2")(to, from, bytes,
+                                                                                stream_));
+  }
+  // Keeps what comes after it pending for so long.
+  void dally(const std::chrono::microseconds& time) {
+    check(call<int(void*, void (*)(void*), void*)>("cuLaunchHostFunc")(
+        stream_, &sleep, const_cast<std::chrono::microseconds*>(&time)));
+  }
+  void synchronize() { check(call<int(void*)>("cuStreamSynchronize")(stream_)); }
+
   // Captures a graph in the driver's default mode, the one that engines use; this thread ends it.
   void beginCapture() {
     check(call<int(void*, int)>("cuStreamBeginCapture_v2")(stream_, kCaptureGlobal));
@@ -70,6 +89,9 @@ class CudaStream {
   static constexpr unsigned kNonBlocking = 1;
   static constexpr int kCaptureGlobal = 0;
 
+  static void sleep(void* time) {
+    std::this_thread::sleep_for(*static_cast<const std::chrono::microseconds*>(time));
+  }
   static void block(void* self) {
     auto& held = *static_cast<CudaStream*>(self);
     std::unique_lock lock(held.mutex_);

@@ -11,6 +11,13 @@ Handle AuditDevice::create(std::uint64_t bytes) {
   return handle;
 }
 
+Handle AuditDevice::importHandle(int fd, std::uint64_t bytes) {
+  const Handle handle = ForwardingDevice::importHandle(fd, bytes);
+  const std::lock_guard lock(mutex_);
+  handles_.insert(handle);
+  return handle;
+}
+
 void AuditDevice::release(Handle handle) {
   {
     const std::lock_guard lock(mutex_);
@@ -115,11 +122,20 @@ void Rig::close() {
   KV_CHECK_EQ(audit->reservations(), 0u);
 }
 
-std::vector<std::uint64_t> Rig::add(const std::vector<std::uint64_t>& pages) {
+Handle Rig::fresh(std::uint64_t bytes, From from) {
+  const Handle created = audit->create(bytes);
+  if (from == From::Created) return created;
+  const UniqueFd fd = audit->exportHandle(created);
+  const Handle imported = audit->importHandle(fd.get(), bytes);
+  audit->release(created);
+  return imported;
+}
+
+std::vector<std::uint64_t> Rig::add(const std::vector<std::uint64_t>& pages, From from) {
   std::vector<Extent> extents;
   std::vector<std::uint64_t> ids;
   for (const auto count : pages) {
-    Extent extent{0, audit->create(count * kPage), count * kPage};
+    Extent extent{0, fresh(count * kPage, from), count * kPage};
     const std::lock_guard lock(mutex_);
     extent.id = nextId_++;
     added_.insert(extent.id);

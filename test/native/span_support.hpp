@@ -32,6 +32,7 @@ class AuditDevice : public ForwardingDevice {
   using ForwardingDevice::ForwardingDevice;
   Handle create(std::uint64_t bytes) override;
   void release(Handle handle) override;
+  Handle importHandle(int fd, std::uint64_t bytes) override;
   void map(Address at, Handle handle, std::uint64_t bytes) override;
   void access(Address at, std::uint64_t bytes, Access access) override;
   void unmap(Address at, std::uint64_t bytes) override;
@@ -70,8 +71,11 @@ class Rig {
   // Closes the session and checks that nothing is left.
   ~Rig() noexcept(false);
 
-  // Fresh extents of so many pages each, into the magazine.
-  std::vector<std::uint64_t> add(const std::vector<std::uint64_t>& pages);
+  // Fresh extents of so many pages each, into the magazine. `Imported`: as a client has them, whose
+  // owner has exported them and let go.
+  enum class From { Created, Imported };
+  std::vector<std::uint64_t> add(const std::vector<std::uint64_t>& pages,
+                                 From from = From::Created);
   // Throws unless held + returned = added, and the magazine and the caches have all that is held.
   void checkBooks();
   void close();
@@ -89,6 +93,8 @@ class Rig {
   std::shared_ptr<Cache> cache(const CachePlan& plan, const CacheOptions& options = {});
 
  private:
+  Handle fresh(std::uint64_t bytes, From from);
+
   mutable std::mutex mutex_;
   std::uint64_t nextId_ = 1;
   std::set<std::uint64_t> added_;

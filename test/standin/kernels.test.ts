@@ -62,10 +62,10 @@ it('attention: every layout of every case', { timeout: RUN_MS }, async () => {
   expect(new Set(timed.map(row => row.n))).toEqual(new Set([4]));
 });
 
-it('serving: over spans and over blocks', { timeout: RUN_MS }, async () => {
+it('serving-loop: over spans and over blocks', { timeout: RUN_MS }, async () => {
   const { code, text } = await bench('serving-loop');
   expect(code, text).toBe(0);
-  const { rows } = resultOf('serving-smoke-stand-in.json');
+  const { rows } = resultOf('serving-loop-smoke-stand-in.json');
   const ways = new Set(rows.map(row => row.variant.split(':')[0]));
   expect(ways).toEqual(new Set(['contiguous on kvspan', 'paged, 16']));
 });

@@ -134,6 +134,8 @@ Rig& rig() {
   return *opened;
 }
 
+const std::string& deviceLibrary() { return arguments().library; }
+
 std::vector<std::string> peerArguments(const std::string& mode) {
   std::vector<std::string> all{"kvspan-kerneltest", "--peer",    mode,
                                "--folder",          arguments().folder,
