@@ -80,7 +80,8 @@ export async function startDaemon(
   const cli = commandLine();
   const socketDirectory = await mkdtemp(join(tmpdir(), 'kvspan-demo-'));
   const args = [cli, 'serve', '--socket-directory', socketDirectory, '--backend', options.backend];
-  args.push('--until-stdin-ends');
+  // Nobody looks at a daemon of one process.
+  args.push('--until-stdin-ends', '--web-address', 'off');
   if (options.cudaLibrary) args.push('--cuda-library', options.cudaLibrary);
   const child = spawn(process.execPath, [...args, ...options.serveArguments], {
     // Its input ends with this process, however that ends.

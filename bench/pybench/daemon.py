@@ -63,7 +63,8 @@ class PrivateDaemon:
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> PrivateDaemon:
-        serve = ["serve", "--quiet", "--log-level=error", f"--socket-directory={self.directory}"]
+        serve = ["serve", "--quiet", "--log-level=error", "--web-address=off"]
+        serve.append(f"--socket-directory={self.directory}")
         self._process = subprocess.Popen(
             [*self._command, *serve, *self._flags], stdin=subprocess.DEVNULL
         )

@@ -6,7 +6,7 @@ import {
   decodeGeometry,
   decodePlan,
 } from '../../proto/domain.js';
-import { KvspanError } from '../../proto/errors.js';
+import { badField, KvspanError } from '../../proto/errors.js';
 import type { CacheInfo__Output } from '../../proto/generated/kvspan/v1/CacheInfo.js';
 import type { GetPoolResponse__Output } from '../../proto/generated/kvspan/v1/GetPoolResponse.js';
 import type { SessionInfo__Output } from '../../proto/generated/kvspan/v1/SessionInfo.js';
@@ -25,6 +25,8 @@ export interface PoolView {
   readonly poolBytes: bigint;
   readonly usedBytes: bigint;
   readonly freeBytes: bigint;
+  /** Of the free bytes: kept for sessions by promise. */
+  readonly promisedBytes: bigint;
   readonly extentCount: bigint;
   readonly sessionCount: number;
   readonly cacheCount: number;
@@ -47,9 +49,14 @@ export interface SessionView {
   /** What it calls itself. */
   readonly name: string;
   readonly tenant: string;
-  /** `lingering`: its connection is gone, its process is not, and it is still charged. */
-  readonly state: 'open' | 'lingering';
+  /**
+   * `lingering`: its connection is gone, its process is not, and it is still charged. `evicted`: an
+   * administrator has put it out; it may only give back.
+   */
+  readonly state: 'open' | 'lingering' | 'evicted';
   readonly heldBytes: bigint;
+  /** Kept for it by promise, beside what it holds. */
+  readonly promisedBytes: bigint;
   readonly limitBytes: bigint;
   readonly extentCount: bigint;
   readonly cacheCount: number;
@@ -83,6 +90,10 @@ export interface Entitlement {
 export interface TenantView extends Entitlement {
   readonly name: string;
   readonly heldBytes: bigint;
+  /** Kept for its sessions by promise. */
+  readonly promisedBytes: bigint;
+  /** Of what it holds: on the accounts of evicted sessions. */
+  readonly evictedBytes: bigint;
   /** What it holds above its guarantee. */
   readonly borrowedBytes: bigint;
   readonly sessionCount: number;
@@ -108,6 +119,7 @@ export function decodePool(wire: GetPoolResponse__Output): PoolView {
     poolBytes: decodeUint64(wire.poolBytes, 'pool_bytes'),
     usedBytes: decodeUint64(wire.usedBytes, 'used_bytes'),
     freeBytes: decodeUint64(wire.freeBytes, 'free_bytes'),
+    promisedBytes: decodeUint64(wire.promisedBytes, 'promised_bytes'),
     extentCount: decodeUint64(wire.extentCount, 'extent_count'),
     sessionCount: decodeUint32(wire.sessionCount, 'session_count'),
     cacheCount: decodeUint32(wire.cacheCount, 'cache_count'),
@@ -120,6 +132,18 @@ export function decodePool(wire: GetPoolResponse__Output): PoolView {
   };
 }
 
+const states: Readonly<Record<string, SessionView['state']>> = {
+  SESSION_STATE_OPEN: 'open',
+  SESSION_STATE_LINGERING: 'lingering',
+  SESSION_STATE_EVICTED: 'evicted',
+};
+
+function stateOf(wire: unknown): SessionView['state'] {
+  const state = states[String(wire)];
+  if (state === undefined) throw badField('state', wire, Object.keys(states).join(', '));
+  return state;
+}
+
 export function decodeSession(wire: SessionInfo__Output): SessionView {
   return {
     sessionId: decodeUint64(wire.sessionId, 'session_id'),
@@ -128,7 +152,8 @@ export function decodeSession(wire: SessionInfo__Output): SessionView {
     gid: decodeUint32(wire.gid, 'gid'),
     name: wire.name,
     tenant: wire.tenant,
-    state: wire.state === 'SESSION_STATE_LINGERING' ? 'lingering' : 'open',
+    state: stateOf(wire.state),
+    promisedBytes: decodeUint64(wire.promisedBytes, 'promised_bytes'),
     heldBytes: decodeUint64(wire.heldBytes, 'held_bytes'),
     limitBytes: decodeUint64(wire.limitBytes, 'limit_bytes'),
     extentCount: decodeUint64(wire.extentCount, 'extent_count'),
@@ -161,6 +186,8 @@ export function decodeTenant(wire: TenantInfo__Output | null): TenantView {
     weight: decodeUint32(entitlement.weight, 'weight'),
     held: entitlement.held,
     heldBytes: decodeUint64(wire.heldBytes, 'held_bytes'),
+    promisedBytes: decodeUint64(wire.promisedBytes, 'promised_bytes'),
+    evictedBytes: decodeUint64(wire.evictedBytes, 'evicted_bytes'),
     borrowedBytes: decodeUint64(wire.borrowedBytes, 'borrowed_bytes'),
     sessionCount: decodeUint32(wire.sessionCount, 'session_count'),
     waitingGrantCount: decodeUint32(wire.waitingGrantCount, 'waiting_grant_count'),

@@ -4,6 +4,7 @@ import { type CallOptions, credentials, Metadata, type requestCallback } from '@
 import { decodeUint64, encodeUint64 } from '../../proto/codec.js';
 import { KvspanError } from '../../proto/errors.js';
 import type { AdminServiceClient } from '../../proto/generated/kvspan/v1/AdminService.js';
+import type { EvictSessionResponse__Output } from '../../proto/generated/kvspan/v1/EvictSessionResponse.js';
 import type { GetPoolResponse__Output } from '../../proto/generated/kvspan/v1/GetPoolResponse.js';
 import type { ListCachesResponse__Output } from '../../proto/generated/kvspan/v1/ListCachesResponse.js';
 import type { ListSessionsResponse__Output } from '../../proto/generated/kvspan/v1/ListSessionsResponse.js';
@@ -112,6 +113,27 @@ export class AdminClient {
       tenant: decodeTenant(answer.tenant),
       revision: decodeUint64(answer.revision, 'revision'),
     };
+  }
+
+  /**
+   * Puts a session out: it gets nothing more and may only give back. Its process is named in the
+   * answer, and ended (SIGKILL) only with `kill`. SESSION_UNKNOWN; PERMISSION_DENIED also for a
+   * process that the daemon may not end, and then nothing has changed.
+   */
+  async evict(
+    sessionId: bigint,
+    options: { readonly kill?: boolean } = {},
+  ): Promise<{ readonly session: SessionView; readonly killed: boolean }> {
+    const request = {
+      sessionId: encodeUint64(sessionId, 'sessionId'),
+      kill: options.kill ?? false,
+    };
+    const call: Call<EvictSessionResponse__Output> = (...rest) =>
+      this.#changer.evictSession(request, ...rest);
+    const { session, killed } = await this.#call(call);
+    if (session === null)
+      throw new KvspanError('PROTOCOL', 'session: got none, allowed: a SessionInfo');
+    return { session: decodeSession(session), killed };
   }
 
   close(): void {

@@ -193,6 +193,11 @@ const poolGauges: readonly (readonly [string, string, (pool: PoolView) => number
   ['kvspan_pool_bytes', 'Memory of the device that may be used', pool => number(pool.poolBytes)],
   ['kvspan_pool_used_bytes', 'Memory charged to sessions', pool => number(pool.usedBytes)],
   ['kvspan_pool_free_bytes', 'Memory that can be granted', pool => number(pool.freeBytes)],
+  [
+    'kvspan_pool_promised_bytes',
+    'Of the free memory: kept by promise',
+    pool => number(pool.promisedBytes),
+  ],
   ['kvspan_extents', 'Extents that sessions hold', pool => pool.extentCount],
   [
     'kvspan_sessions',
@@ -230,6 +235,12 @@ function describePool({ ledger }: MetricsSource, registers: Registers): void {
 
 const tenantGauges: readonly (readonly [string, string, (tenant: TenantView) => number])[] = [
   ['kvspan_tenant_held_bytes', 'What a tenant holds', one => number(one.heldBytes)],
+  ['kvspan_tenant_promised_bytes', 'Kept for it by promise', one => number(one.promisedBytes)],
+  [
+    'kvspan_tenant_evicted_bytes',
+    'On accounts of evicted sessions',
+    one => number(one.evictedBytes),
+  ],
   [
     'kvspan_tenant_borrowed_bytes',
     'Of that, above its guarantee',

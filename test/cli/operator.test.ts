@@ -172,6 +172,33 @@ describe('tenants', () => {
   });
 });
 
+describe('evict', () => {
+  it('puts a session out, names its process and does not end it', async () => {
+    const other = await connectTo(daemon.directory, { name: 'engine', reconnect: false });
+    await other.acquire([2]);
+    const gone = new Promise<string>(resolve =>
+      other.on('disconnected', ({ error }) => resolve(error.code)),
+    );
+    const { code, out } = await asked('evict', `${other.id}`);
+    expect(code).toBe(0);
+    expect(out).toContain(`session ${other.id} (engine, pid ${process.pid}) is evicted`);
+    expect(out).toContain('it still holds 4.0 MiB');
+    expect(await gone).toBe('SESSION_EVICTED');
+    expect((await asked('sessions')).out).toMatch(new RegExp(`^ *${other.id} .*evicted`, 'm'));
+    await other.close();
+  });
+
+  it.each([
+    [['987654'], 1, 'SESSION_UNKNOWN'],
+    [['mine'], 2, 'allowed: a whole number'],
+    [[], 2, "missing required argument 'session'"],
+  ])('%j is refused', async (args, code, message) => {
+    const ran = await asked('evict', ...args);
+    expect(ran.code).toBe(code);
+    expect(ran.err).toContain(message);
+  });
+});
+
 describe('top', () => {
   it('is text where there is no terminal', async () => {
     const { code, out } = await asked('top', '--frames', '2', '--interval-ms', '100');
@@ -220,6 +247,7 @@ const emptyPool = {
   uptimeMs: 0n,
   poolBytes: 64n * PAGE,
   usedBytes: 0n,
+  promisedBytes: 0n,
   waitingGrantCount: 0,
   waitingBytes: 0n,
 };

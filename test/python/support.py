@@ -66,7 +66,7 @@ class Daemon:
         flags = [f"--{name.replace('_', '-')}={value}" for name, value in settings.items()]
         command = [LAUNCHER] if LAUNCHER else ["node", str(SCRIPTS / "client/cli/main.js")]
         self._process = subprocess.Popen(
-            [*command, "serve", "--quiet", "--log-level=error"]
+            [*command, "serve", "--quiet", "--log-level=error", "--web-address=off"]
             + [f"--socket-directory={self.directory}", *flags],
             stdin=subprocess.DEVNULL,
         )

@@ -1,6 +1,7 @@
 /** The operator's commands and their options. What they do is loaded only when it is asked for. */
 import { type Command, InvalidArgumentError } from 'commander';
 import { adminCommand, type CommonOptions } from './context.js';
+import type { EvictOptions } from './evict.js';
 import type { SetOptions } from './tenants.js';
 import type { TopOptions } from './top.js';
 
@@ -35,6 +36,7 @@ export function addOperatorCommands(program: Command, ended: (code: number) => v
       "The address of the daemon's live page, with the token that opens it.",
     ).action(run(async (options: CommonOptions) => (await import('./page.js')).page(options))),
   );
+  program.addCommand(evictCommand(ended));
   program.addCommand(tenantsCommand(ended));
   program.addCommand(topCommand(ended));
   program.addCommand(
@@ -85,6 +87,15 @@ Examples:
       ),
   );
   return tenants;
+}
+
+function evictCommand(ended: (code: number) => void): Command {
+  return adminCommand('evict', 'Puts a session out: it gets nothing more and may only give back.')
+    .argument('<session>', 'its id, as kvspan sessions shows it', idOf)
+    .option('--kill', 'also end its process (SIGKILL): without, it keeps what it has until it ends')
+    .action(async (session: bigint, options: EvictOptions) =>
+      ended(await (await import('./evict.js')).evict(session, options)),
+    );
 }
 
 function topCommand(ended: (code: number) => void): Command {

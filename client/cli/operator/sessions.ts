@@ -25,6 +25,7 @@ export function bySize(list: readonly SessionView[]): SessionView[] {
 /** What is to be known of a session beside its figures. */
 export function notes(session: SessionView): string {
   const all = [
+    session.state === 'evicted' ? 'evicted' : '',
     session.state === 'lingering' ? 'connection gone, process alive' : '',
     session.servedLast ? 'served last' : '',
     session.overdueCount > 0 ? `${session.overdueCount}x overdue` : '',
@@ -40,6 +41,7 @@ export function sessionTable(list: readonly SessionView[], poolBytes: bigint): s
     { title: 'NAME' },
     { title: 'TENANT' },
     { title: 'HELD', align: 'right' },
+    { title: 'PROMISED', align: 'right' },
     { title: 'LIMIT', align: 'right' },
     { title: 'EXTENTS', align: 'right' },
     { title: 'CACHES', align: 'right' },
@@ -54,6 +56,7 @@ export function sessionTable(list: readonly SessionView[], poolBytes: bigint): s
     shown(session.name),
     shown(session.tenant),
     showBytes(session.heldBytes),
+    showBytes(session.promisedBytes),
     limitOf(session.limitBytes, poolBytes),
     `${session.extentCount}`,
     `${session.cacheCount}`,

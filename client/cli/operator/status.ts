@@ -22,11 +22,12 @@ function lines(
   tenants: readonly TenantView[],
 ): [string, string][] {
   const used = bar([{ bytes: pool.usedBytes, mark: '#' }], pool.poolBytes, BAR_WIDTH);
+  const use = `${showBytes(pool.usedBytes)} of ${showBytes(pool.poolBytes)} in use`;
   return [
     ['daemon', `kvspan ${pool.version}, up ${duration(pool.uptimeMs)}, in ${socketDirectory}`],
     ['device', deviceLine(pool)],
     ['pool', `[${used}] ${percent(pool.usedBytes, pool.poolBytes)}`],
-    ['', `${showBytes(pool.usedBytes)} of ${showBytes(pool.poolBytes)} in use`],
+    ['', `${use}, ${showBytes(pool.promisedBytes)} promised`],
     ['extents', `${pool.extentCount}`],
     ['clients', `${pool.sessionCount} sessions, ${pool.cacheCount} caches`],
     ...(tenants.length > 1 ? [['tenants', `${tenants.length}`] as [string, string]] : []),

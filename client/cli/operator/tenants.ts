@@ -85,6 +85,7 @@ function table(tenants: readonly TenantView[], poolBytes: bigint): string {
   const columns = [
     { title: 'TENANT' },
     { title: 'HELD', align: 'right' },
+    { title: 'PROMISED', align: 'right' },
     { title: 'BORROWED', align: 'right' },
     { title: 'GUARANTEED', align: 'right' },
     { title: 'UNUSED IS' },
@@ -97,6 +98,7 @@ function table(tenants: readonly TenantView[], poolBytes: bigint): string {
   const rows = tenants.map(tenant => [
     shown(tenant.name),
     showBytes(tenant.heldBytes),
+    showBytes(tenant.promisedBytes),
     showBytes(tenant.borrowedBytes),
     showBytes(tenant.guaranteedBytes),
     tenant.held ? 'held' : 'lent',

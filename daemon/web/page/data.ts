@@ -4,6 +4,8 @@ export interface Pool {
   readonly poolBytes: number;
   readonly usedBytes: number;
   readonly freeBytes: number;
+  /** Of the free bytes. */
+  readonly promisedBytes: number;
   readonly extentCount: number;
   readonly waitingGrantCount: number;
   readonly waitingBytes: number;
@@ -26,6 +28,7 @@ export interface Session {
   readonly name: string;
   readonly tenant: string;
   readonly state: 'open' | 'lingering';
+  readonly evicted: boolean;
   readonly heldBytes: number;
   readonly limitBytes: number;
   readonly extentCount: number;

@@ -16,6 +16,8 @@ import { TimeLine } from './time-line.js';
 
 const LEGEND_MAX = 24;
 const SWATCH = 10;
+/** Of memory that is free and kept for somebody. */
+const PROMISED = 'hsl(45 80% 60% / 60%)';
 
 const element = (id: string): HTMLElement => {
   const found = document.getElementById(id);
@@ -61,19 +63,21 @@ function showFigures({ pool }: Snapshot): void {
   figures.textContent =
     `${showBytes(pool.usedBytes)} of ${showBytes(pool.poolBytes)} in use ` +
     `(${percent(pool.usedBytes, pool.poolBytes)}), ${showBytes(pool.freeBytes)} free, ` +
+    (pool.promisedBytes > 0 ? `${showBytes(pool.promisedBytes)} of that promised, ` : '') +
     `${pool.extentCount} extents, ${waiting}`;
   figures.dataset['usedBytes'] = String(pool.usedBytes);
   figures.dataset['freeBytes'] = String(pool.freeBytes);
 }
 
 function showMap({ pool, tenants }: Snapshot, sessions: readonly Session[]): void {
-  const free = { name: 'free', bytes: pool.freeBytes, colour: null };
+  const promised = { name: 'promised', bytes: pool.promisedBytes, colour: PROMISED };
+  const free = { name: 'free', bytes: pool.freeBytes - pool.promisedBytes, colour: null };
   const owners = tenants.flatMap((tenant, index) =>
     sessions
       .filter(session => session.tenant === tenant.name && session.heldBytes > 0)
       .map((session, nth) => ownerOf(session, colourOf(index, nth))),
   );
-  drawMap(element('map') as HTMLCanvasElement, [...owners, free], poolBytes);
+  drawMap(element('map') as HTMLCanvasElement, [...owners, promised, free], poolBytes);
   const items = owners.slice(0, LEGEND_MAX).map(({ name, bytes, colour }) => {
     const item = document.createElement('li');
     item.append(bar([{ share: 1, colour: colour ?? '' }], SWATCH), `${name} ${showBytes(bytes)}`);
@@ -123,6 +127,7 @@ function tenantRow(tenant: Tenant, index: number, limit: (bytes: number) => stri
 
 function sessionRow(session: Session, limit: (bytes: number) => string): Row {
   const notes = [
+    session.evicted ? 'evicted' : '',
     session.state === 'lingering' ? 'connection gone, process alive' : '',
     session.servedLast ? 'served last' : '',
     session.overdueCount > 0 ? `${session.overdueCount}x overdue` : '',

@@ -1,0 +1,27 @@
+/** `kvspan evict`: a session gets nothing more; what it has it keeps until it gives back or ends. */
+import { showBytes } from '../../../proto/size.js';
+import { type CommonOptions, ExitCode, printJson, withAdmin } from './context.js';
+import { shown } from './render.js';
+
+export interface EvictOptions extends CommonOptions {
+  readonly kill?: boolean;
+}
+
+export function evict(sessionId: bigint, options: EvictOptions): Promise<number> {
+  return withAdmin('evict', options, async admin => {
+    const answer = await admin.evict(sessionId, { kill: options.kill ?? false });
+    const { session, killed } = answer;
+    if (options.json === true) {
+      printJson(answer);
+      return ExitCode.done;
+    }
+    const held = showBytes(session.heldBytes);
+    const rest = killed
+      ? `its process is being ended; ${held} come back when it has gone`
+      : `it still holds ${held}, until process ${session.pid} gives them back or ends`;
+    process.stdout.write(
+      `session ${sessionId} (${shown(session.name)}, pid ${session.pid}) is evicted; ${rest}\n`,
+    );
+    return ExitCode.done;
+  });
+}
