@@ -73,6 +73,11 @@ export class Connection {
     return this.#eviction;
   }
 
+  /** By which memory can be given back; null: nobody is there to take it. */
+  get returnPath(): Link | Eviction | null {
+    return this.link ?? this.#eviction;
+  }
+
   get server(): ServerInfo {
     return this.#server;
   }

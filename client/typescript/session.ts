@@ -35,7 +35,7 @@ export class ClientSession implements Session, CacheOwner {
   readonly #connection: Connection;
   readonly #listeners = new Listeners();
   readonly #grants = new Grants();
-  readonly #returns = new Returns(() => this.#connection.link ?? this.#connection.eviction);
+  readonly #returns = new Returns(() => this.#connection.returnPath);
   readonly #wishes: MapperWishes;
   readonly #caches = new Set<SessionCache>();
   readonly #reclaiming: Reclaiming;
@@ -298,7 +298,7 @@ export class ClientSession implements Session, CacheOwner {
 
   async cacheClosed(cache: SessionCache): Promise<void> {
     this.reservations.closed(cache);
-    const way = this.#connection.link ?? this.#connection.eviction;
+    const way = this.#connection.returnPath;
     if (way?.open === true)
       await way.service.destroyCache(cache.cacheId, CLOSE_TIMEOUT_MS).catch(() => undefined);
     // Else it is told once there is a session again: until then its addresses are taken.
@@ -358,10 +358,9 @@ export class ClientSession implements Session, CacheOwner {
   }
 
   async #restore(link: Link): Promise<bigint> {
-    const { timeoutMs } = this.#connection;
-    const adoptedBytes = await adoptHeld(this.#memory, link, timeoutMs);
+    const adoptedBytes = await adoptHeld(this.#memory, link, this.#connection.timeoutMs);
     // Those that were closed meanwhile as well: a daemon that lived on still has them.
-    for (const cache of this.#caches) await replant(cache, link, timeoutMs);
+    for (const cache of this.#caches) await replant(cache, link, this.#connection.timeoutMs);
     await this.reservations.restore(link);
     return adoptedBytes;
   }
@@ -378,8 +377,7 @@ export class ClientSession implements Session, CacheOwner {
     this.reservations.stop();
     try {
       await Promise.all([...this.#caches].map(cache => cache.close()));
-      const { link, eviction } = this.#connection;
-      const way = link ?? eviction;
+      const { link, returnPath: way } = this.#connection;
       if (way !== null) await giveBackAll(this.#memory, way, link, this.#grants, this.#returns);
     } finally {
       const closed = new KvspanError('CLOSED', 'the session was closed');
@@ -390,9 +388,9 @@ export class ClientSession implements Session, CacheOwner {
     }
   }
 
-  async #closeMemory(): Promise<void> {
+  #closeMemory(): Promise<void> {
     this.#memoryClosed = true;
-    await this.#memory.close();
+    return this.#memory.close();
   }
 
   #open(method: string): void {

@@ -7,7 +7,7 @@ import type { Pool } from './pool.js';
 import { PromiseBook, type Promised } from './promises.js';
 import { Quotas } from './quota.js';
 import { ReclaimRounds } from './reclaim.js';
-import { largestHolders, overdueRemark } from './refusals.js';
+import { cancelled, largestHolders, overdrawn, overdueRemark, refuse } from './refusals.js';
 import type { Session, SessionTable } from './sessions.js';
 import { Shortages } from './shortages.js';
 import { claimedBytes, type TenantTable } from './tenants.js';
@@ -389,19 +389,4 @@ export class GrantDesk {
     let holders: Holder[] | null = null;
     return () => (holders ??= largestHolders(this.sessions));
   }
-}
-
-/** With what is left, for a client that thinks there is more. */
-function overdrawn({ id, bytes: freeBytes }: Promised, { neededBytes }: GrantOrder): KvspanError {
-  const allowed = `at most ${freeBytes} bytes, what is left of promise ${id}`;
-  const { code, message, field } = badField('order_counts', `${neededBytes} bytes`, allowed);
-  return new KvspanError(code, message, { field, askedBytes: neededBytes, freeBytes });
-}
-
-function cancelled(waiter: Waiter, why: string): Effect {
-  return refuse(waiter, new KvspanError('GRANT_CANCELLED', `grant ${waiter.order.grant}: ${why}`));
-}
-
-function refuse({ session, order }: Waiter, error: KvspanError): Effect {
-  return { kind: 'refuse', session: session.id, grant: order.grant, error };
 }

@@ -1,6 +1,10 @@
-import { KvspanError, type Holder } from '../../proto/errors.js';
+import { badField, KvspanError, type Holder } from '../../proto/errors.js';
+import type { GrantOrder } from './grants.js';
 import { HOLDERS_MAX } from './limits.js';
+import type { Promised } from './promises.js';
 import type { Session } from './sessions.js';
+import type { Effect } from './types.js';
+import type { Waiter } from './waiting.js';
 
 /** The largest holders, the largest first; one pass over the sessions, only ever made to refuse. */
 export function largestHolders(sessions: Iterable<Session>): Holder[] {
@@ -56,4 +60,22 @@ export function shortage({
     `${of}: asked ${askedBytes} bytes, free ${freeBytes} of ${limitBytes}` +
     `${remark === '' ? '' : `; ${remark}`}; held by ${who === '' ? 'nobody' : who}`;
   return new KvspanError(code, message, { askedBytes, freeBytes, limitBytes, holders });
+}
+
+/** With what is left, for a client that thinks there is more. */
+export function overdrawn(
+  { id, bytes: freeBytes }: Promised,
+  { neededBytes }: GrantOrder,
+): KvspanError {
+  const allowed = `at most ${freeBytes} bytes, what is left of promise ${id}`;
+  const { code, message, field } = badField('order_counts', `${neededBytes} bytes`, allowed);
+  return new KvspanError(code, message, { field, askedBytes: neededBytes, freeBytes });
+}
+
+export function cancelled(waiter: Waiter, why: string): Effect {
+  return refuse(waiter, new KvspanError('GRANT_CANCELLED', `grant ${waiter.order.grant}: ${why}`));
+}
+
+export function refuse({ session, order }: Waiter, error: KvspanError): Effect {
+  return { kind: 'refuse', session: session.id, grant: order.grant, error };
 }

@@ -4,7 +4,6 @@
  * the simulation holds the ledger against it. Reclaims are not predicted here but checked as
  * properties by the simulation: whom to ask is policy, who gets what is law.
  */
-
 import { total } from './model-line.js';
 import { ModelServing } from './model-serving.js';
 import {
@@ -364,9 +363,7 @@ export class ReferenceModel extends ModelServing {
   }
 
   private apart(base: number, pages: number, others: readonly ModelCache[]): boolean {
-    return others.every(
-      cache => base + pages <= cache.basePage || base >= cache.basePage + cache.pages,
-    );
+    return others.every(one => base + pages <= one.basePage || base >= one.basePage + one.pages);
   }
 
   /** Of the same process, and closed, not exited: what it has is the later session's to take over. */
