@@ -2,7 +2,7 @@
 import { badField, KvspanError } from '../../proto/errors.js';
 import type { CacheOwner } from './cache-owner.js';
 import { now } from './deadline.js';
-import { type CachePlan, type Geometry, type Place, placeOf } from './geometry.js';
+import { type CachePlan, type Geometry, type Place, placeOf, reservedFor } from './geometry.js';
 import type { NativeCache, NativeCacheOptions } from './mapping/memory.js';
 import { attend, readRows, wholeRow, writeRows } from './mapping/rows.js';
 import { allocateWith, type Attempt, type Looking, type RefillOutcome, Refills } from './refill.js';
@@ -31,6 +31,7 @@ const DRAW_MS = 250;
 
 export class SessionCache implements Cache {
   readonly geometry: Geometry;
+  readonly reserved: Geometry;
   readonly plan: CachePlan;
   readonly rowBytes: number;
   readonly name: string;
@@ -55,6 +56,7 @@ export class SessionCache implements Cache {
     { growth, lookaheadTokens, overreadTokens }: NativeCacheOptions,
   ) {
     this.geometry = geometry;
+    this.reserved = reservedFor(geometry, overreadTokens);
     this.plan = Object.freeze({ ...plan, baseAddress: native.base });
     this.rowBytes = Number(plan.rowBytes);
     this.name = name;

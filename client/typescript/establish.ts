@@ -109,7 +109,8 @@ export async function adoptHeld(memory: Memory, link: Link, timeoutMs: number): 
 
 /** A cache as a new daemon must know it again. */
 export interface Replanted {
-  readonly geometry: CacheGeometry;
+  /** As it is reserved, the overread behind the longest request included. */
+  readonly reserved: CacheGeometry;
   readonly plan: CachePlan;
   readonly name: string;
   readonly closed: boolean;
@@ -121,7 +122,7 @@ export async function replant(cache: Replanted, link: Link, timeoutMs: number): 
   const { baseAddress } = cache.plan;
   if (cache.closed) return bury(cache, link, timeoutMs);
   const { cacheId, plan } = await link.service.createCache(
-    cache.geometry,
+    cache.reserved,
     baseAddress,
     cache.name,
     timeoutMs,
@@ -150,10 +151,10 @@ export async function replant(cache: Replanted, link: Link, timeoutMs: number): 
  * it can be destroyed. A daemon that has no room for it has nothing of it either.
  */
 async function bury(cache: Replanted, link: Link, timeoutMs: number): Promise<void> {
-  const { geometry, plan, name } = cache;
+  const { reserved, plan, name } = cache;
   const { service } = link;
   try {
-    const { cacheId } = await service.createCache(geometry, plan.baseAddress, name, timeoutMs);
+    const { cacheId } = await service.createCache(reserved, plan.baseAddress, name, timeoutMs);
     cache.cacheId = cacheId;
     await service.destroyCache(cacheId, timeoutMs);
   } catch (error) {

@@ -29,6 +29,14 @@ export interface Place {
   readonly widthBytes: number;
 }
 
+/**
+ * What is asked of the daemon: a slot's addresses go on past its longest request, so that this one too
+ * has mapped memory behind it for kernels that read whole tiles.
+ */
+export function reservedFor(geometry: Geometry, overreadTokens: number): Geometry {
+  return { ...geometry, maxTokens: geometry.maxTokens + overreadTokens };
+}
+
 /** Bytes of one layer's K (or V) of one token. */
 export function widthBytes(geometry: Geometry): number {
   return geometry.kvHeads * geometry.headDim * dtypeBytes[geometry.dtype];

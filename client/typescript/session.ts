@@ -7,6 +7,7 @@ import { Connection } from './connection.js';
 import { now, within } from './deadline.js';
 import { adoptHeld, type Daemon, type Meeting, replant } from './establish.js';
 import { type Listener, Listeners, type SessionEvent, sessionEvents } from './events.js';
+import { reservedFor } from './geometry.js';
 import { Grants, type GrantWish } from './grants.js';
 import { ANSWER_TIMEOUT_MS, type Granted, type Link, type PromiseRequest } from './link.js';
 import { heldExtents, type Memory, type MemoryEvents } from './mapping/memory.js';
@@ -21,7 +22,6 @@ import * as validate from './validate.js';
 
 /** A daemon that is asked not to wait still needs a moment to answer. */
 const GRANT_ANSWER_MS = 250;
-const LOOKAHEAD_TOKENS_DEFAULT = 16;
 
 export interface SessionSettings extends Meeting {
   readonly grantWaitMs: number;
@@ -143,24 +143,14 @@ export class ClientSession implements Session, CacheOwner {
     validate.object('options', options);
     const geometry = validate.geometry(options);
     const name = validate.name('name', options.name ?? '');
-    const native = {
-      growth: validate.oneOf('growth', options.growth ?? 'geometric', [
-        'geometric',
-        'linear',
-      ] as const),
-      lookaheadTokens: validate.count(
-        'lookaheadTokens',
-        options.lookaheadTokens ?? LOOKAHEAD_TOKENS_DEFAULT,
-        0,
-      ),
-      overreadTokens: validate.count('overreadTokens', options.overreadTokens ?? 0, 0),
-    };
+    const native = validate.mapping(options);
     const wanted = validate.bytes('wantedBaseAddress', options.wantedBaseAddress ?? 0n);
     if (wanted % this.pageBytes !== 0n)
       throw badField('wantedBaseAddress', wanted, `a multiple of ${this.pageBytes}`);
     const link = this.#connection.require('Session.createCache');
     const { timeoutMs } = this.#connection;
-    const { cacheId, plan } = await link.service.createCache(geometry, wanted, name, timeoutMs);
+    const reserved = reservedFor(geometry, native.overreadTokens);
+    const { cacheId, plan } = await link.service.createCache(reserved, wanted, name, timeoutMs);
     let cache: SessionCache | null = null;
     try {
       this.#open('createCache');

@@ -11,6 +11,7 @@ export const COUNT_MAX = 2 ** 31 - 1;
 export const WAIT_MS_MAX = 24 * 60 * 60 * 1000;
 /** As the extent channel's name field: they are shown to people. */
 export const NAME_BYTES_MAX = 63;
+const LOOKAHEAD_TOKENS_DEFAULT = 16;
 const UINT64_MAX = 2n ** 64n - 1n;
 
 export function count(field: string, value: unknown, minimum = 1, maximum = COUNT_MAX): number {
@@ -82,6 +83,24 @@ export function geometry(given: Omit<Geometry, 'layout'> & { readonly layout?: L
     slots: count('slots', given.slots),
     maxTokens: count('maxTokens', given.maxTokens),
   });
+}
+
+/** What a cache maps beyond what its lengths need, and how. */
+export function mapping(options: {
+  readonly growth?: unknown;
+  readonly lookaheadTokens?: unknown;
+  readonly overreadTokens?: unknown;
+}): {
+  readonly growth: 'geometric' | 'linear';
+  readonly lookaheadTokens: number;
+  readonly overreadTokens: number;
+} {
+  const { growth, lookaheadTokens, overreadTokens } = options;
+  return {
+    growth: oneOf('growth', growth ?? 'geometric', ['geometric', 'linear']),
+    lookaheadTokens: count('lookaheadTokens', lookaheadTokens ?? LOOKAHEAD_TOKENS_DEFAULT, 0),
+    overreadTokens: count('overreadTokens', overreadTokens ?? 0, 0),
+  };
 }
 
 /** Dense rows for `[tokens, width]`: how many tokens they are. */

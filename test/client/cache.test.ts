@@ -74,6 +74,17 @@ describe('a cache', () => {
     expect(sameBytes(cache.readTokens(slot, 0, 2500), rows(0, 2500, 5))).toBe(true);
   });
 
+  it('has its overread mapped behind the longest request too', async () => {
+    const [maxTokens, overreadTokens] = [4 * TOKENS_PER_PAGE, 100];
+    const wide = await session.createCache({ ...SMALL, maxTokens, overreadTokens });
+    const slot = await wide.allocate(maxTokens);
+    expect(wide.stats().mappedBytes).toBe(5n * PAGE);
+    expect(wide.key(0).shape[1]).toBe(maxTokens);
+    await expect(wide.allocate(maxTokens + 1)).rejects.toMatchObject({ code: 'INVALID_ARGUMENT' });
+    wide.free(slot);
+    await wide.close();
+  });
+
   it('keeps slots apart', async () => {
     const slots = [await cache.allocate(300), await cache.allocate(300), await cache.allocate(300)];
     for (const slot of slots) cache.writeTokens(slot, 0, rows(0, 300, slot + 1));
