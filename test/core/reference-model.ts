@@ -230,20 +230,20 @@ export class ReferenceModel extends ModelServing {
 
   close(session: bigint): void {
     const found = this.mustBe(session, ['open', 'lingering', 'exited']);
-    if (found.state !== 'open') return;
-    found.state = 'lingering';
-    this.promises = this.promises.filter(other => other.session !== session);
-    for (const waiter of this.waiting.filter(other => other.session === session))
-      this.leave(waiter, 'GRANT_CANCELLED');
-    this.serve();
+    if (found.state === 'open') this.shut(found, 'GRANT_CANCELLED');
   }
 
   evict(session: bigint): void {
     const found = this.mustBe(session, ['open', 'lingering']);
     found.evicted = true;
-    found.state = 'lingering';
-    for (const waiter of this.waiting.filter(other => other.session === session))
-      this.leave(waiter, 'SESSION_EVICTED');
+    this.shut(found, 'SESSION_EVICTED');
+  }
+
+  private shut(session: ModelSession, why: 'GRANT_CANCELLED' | 'SESSION_EVICTED'): void {
+    session.state = 'lingering';
+    this.promises = this.promises.filter(other => other.session !== session.id);
+    for (const waiter of this.waiting.filter(other => other.session === session.id))
+      this.leave(waiter, why);
     this.serve();
   }
 

@@ -73,7 +73,7 @@ class Session:
         hooks = ConnectionHooks(
             reclaim=lambda link, *asked: self._reclaiming.begin(link, Asked(*asked)),
             promise_cut=lambda *cut: self.reservations.cut(*cut),
-            installed=self._installed,
+            installed=self._tell,
             lost=self._lost,
             restore=self._restore,
             evicted=self._tell,
