@@ -8,6 +8,8 @@ export default defineConfig({
     pool: 'forks',
     // Two at a time, whatever the machine: latency-bound tests share the cores with their children.
     maxWorkers: 2,
+    // A daemon that runs on this machine is nobody's business here.
+    env: { KVSPAN_SOCKET_DIR: '/tmp/kvspan-tests-nobody-here' },
     testTimeout: 120_000,
     hookTimeout: 120_000,
     sequence: { shuffle: false },
