@@ -14,6 +14,15 @@ const lastTenMinutes = (_: uPlot, __: number, newest: number): [number, number] 
 ];
 const quarters = (whole: number): number[] => [0, 1, 2, 3, 4].map(part => (part * whole) / 4);
 
+/** `18:46`, and `:30` between. The library's own labels have a date, which runs into the next label. */
+function clockOf(seconds: number): string {
+  const time = new Date(seconds * 1000);
+  const two = (value: number) => `${value}`.padStart(2, '0');
+  return time.getSeconds() === 0
+    ? `${two(time.getHours())}:${two(time.getMinutes())}`
+    : `:${two(time.getSeconds())}`;
+}
+
 export class TimeLine {
   #samples: Sample[] = [];
   #tenants: readonly string[] = [];
@@ -70,7 +79,7 @@ export class TimeLine {
         ...this.#size(),
         scales: { x: { range: lastTenMinutes }, y: { range: () => [0, this.poolBytes()] } },
         axes: [
-          axis,
+          { ...axis, values: (_: uPlot, ticks: number[]) => ticks.map(clockOf) },
           {
             ...axis,
             size: 80,
