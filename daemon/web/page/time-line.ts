@@ -14,10 +14,11 @@ const lastTenMinutes = (_: uPlot, __: number, newest: number): [number, number] 
 ];
 const quarters = (whole: number): number[] => [0, 1, 2, 3, 4].map(part => (part * whole) / 4);
 
+const two = (value: number): string => `${value}`.padStart(2, '0');
+
 /** `18:46`, and `:30` between. The library's own labels have a date, which runs into the next label. */
 function clockOf(seconds: number): string {
   const time = new Date(seconds * 1000);
-  const two = (value: number) => `${value}`.padStart(2, '0');
   return time.getSeconds() === 0
     ? `${two(time.getHours())}:${two(time.getMinutes())}`
     : `:${two(time.getSeconds())}`;
