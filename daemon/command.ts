@@ -20,7 +20,8 @@ function parser(): Command {
   const command = new Command('kvspan serve')
     .description(
       "Runs the daemon that owns a device's KV-cache memory.\n" +
-        'Every setting can also stand in a TOML file (--config) or in the environment; flags win.',
+        'Every setting can also stand in a TOML file (--config) or in the environment; flags win.\n' +
+        'In brackets: what is allowed, the default, the variable.',
     )
     .option('--config <file>', 'settings as TOML; the keys are these flags in camelCase')
     .option('--quiet', 'no banner', false)
@@ -32,7 +33,7 @@ function parser(): Command {
     .allowExcessArguments(false)
     .showHelpAfterError('kvspan serve --help lists the options')
     .exitOverride();
-  for (const { flag, env, help } of optionList) command.option(flag, `${help} (${env})`);
+  for (const { flag, help } of optionList) command.option(flag, help);
   return command.addHelpText(
     'after',
     `

@@ -18,8 +18,9 @@ export function createProgress(wanted: boolean, stream: NodeJS.WriteStream): Pro
 
 function bar(stream: NodeJS.WriteStream): Progress {
   const format = '  replaying {bar} {value}/{total} requests | {duration_formatted}';
-  // The cursor stays: a run that Ctrl-C ends would leave the terminal without one.
-  const single = new SingleBar({ format, stream, hideCursor: false }, Presets.shades_classic);
+  // Cursor and line wrap stay: a run that Ctrl-C ends would leave the terminal without them.
+  const still = { hideCursor: false, linewrap: true };
+  const single = new SingleBar({ format, stream, ...still }, Presets.shades_classic);
   let started = false;
   return {
     update(ended, total) {

@@ -24,8 +24,9 @@ export function createProgress(
 
 function bar(bench: string, parts: number, stream: NodeJS.WriteStream): Progress {
   const format = `bench ${bench}  {bar} {percentage}% | {part} | {duration_formatted}`;
-  // The cursor stays: a run that Ctrl-C ends would leave the terminal without one.
-  const single = new SingleBar({ format, stream, hideCursor: false }, Presets.shades_classic);
+  // Cursor and line wrap stay: a run that Ctrl-C ends would leave the terminal without them.
+  const still = { hideCursor: false, linewrap: true };
+  const single = new SingleBar({ format, stream, ...still }, Presets.shades_classic);
   single.start(parts * UNITS, 0, { part: '' });
   let ended = 0;
   return {

@@ -33,6 +33,9 @@ export interface Daemon {
   readonly server: ServerInfo;
 }
 
+const WHERE_TO_LOOK =
+  'start one with `kvspan serve`, or say where it is: socketDirectory, KVSPAN_SOCKET_DIR';
+
 /** Asks who is there, before anything is opened for it. Throws DAEMON_UNAVAILABLE. */
 export async function findDaemon(meeting: Meeting): Promise<Daemon> {
   const path = join(meeting.socketDirectory, SERVICE_SOCKET);
@@ -42,9 +45,10 @@ export async function findDaemon(meeting: Meeting): Promise<Daemon> {
   } catch (cause) {
     service.close();
     const reason = cause instanceof KvspanError ? cause.message : String(cause);
-    const code =
-      cause instanceof KvspanError && cause.code === 'PROTOCOL' ? 'PROTOCOL' : 'DAEMON_UNAVAILABLE';
-    throw new KvspanError(code, `no kvspan daemon answers at ${path} (${reason})`, { cause });
+    const said = `no kvspan daemon answers at ${path} (${reason})`;
+    if (cause instanceof KvspanError && cause.code === 'PROTOCOL')
+      throw new KvspanError('PROTOCOL', said, { cause });
+    throw new KvspanError('DAEMON_UNAVAILABLE', `${said}; ${WHERE_TO_LOOK}`, { cause });
   }
 }
 

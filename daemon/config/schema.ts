@@ -168,6 +168,7 @@ export interface OptionHelp {
   /** For a command line: `--pool-bytes <value>`. */
   readonly flag: string;
   readonly env: string;
+  /** What it is, then what is allowed, the default and the variable. */
   readonly help: string;
 }
 
@@ -181,10 +182,35 @@ export const envName = (key: ConfigKey): string =>
 
 export const flagName = (key: ConfigKey): string => `--${kebab(key)}`;
 
+/**
+ * What a refusal would call allowed: the schema says it once, in its errors. Empty for free text and
+ * sizes: their help has an example.
+ */
+function allowedFor(key: ConfigKey): string {
+  const said = configSchema.shape[key].safeParse([]).error?.issues[0]?.message ?? '';
+  const [, range] = /^(?:a whole number|one of) (.+)$/.exec(said) ?? [];
+  return range ?? (said === 'true, false' ? said : '');
+}
+
+/** Empty where nothing stands for itself: the help says then what is done. */
+function defaultOf(key: ConfigKey): string {
+  const { data } = configSchema.shape[key].safeParse(undefined);
+  if (data === undefined || data === null) return '';
+  if (typeof data !== 'object') return String(data);
+  return 'percent' in data ? `${data.percent}%` : '';
+}
+
+/** `[1 .. 4096; default: 256; KVSPAN_SESSIONS_MAX]` */
+function factsOf(key: ConfigKey): string {
+  const byDefault = defaultOf(key);
+  const facts = [allowedFor(key), byDefault === '' ? '' : `default: ${byDefault}`, envName(key)];
+  return `[${facts.filter(fact => fact !== '').join('; ')}]`;
+}
+
 /** One line per setting, for a command line to be made of. */
 export const optionList: readonly OptionHelp[] = optionKeys.map(key => ({
   key,
   flag: `${flagName(key)} <value>`,
   env: envName(key),
-  help: configSchema.shape[key].description ?? '',
+  help: `${configSchema.shape[key].description ?? ''} ${factsOf(key)}`,
 }));

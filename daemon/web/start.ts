@@ -43,7 +43,10 @@ export async function startWeb(parts: WebParts): Promise<WebServer | null> {
   );
   if (config.page) history.start();
   if (server.pageUrl !== null) tellOwner(parts.paths.page, server.pageUrl);
-  log.info({ path: server.address }, 'metrics and live page');
+  // Nobody asked for another port: whoever scrapes the usual one looks at somebody else.
+  const moved = wanted.byDefault && server.address !== WEB_ADDRESS_DEFAULT;
+  const why = moved ? `: ${WEB_ADDRESS_DEFAULT} was taken` : '';
+  log.info({ path: server.address }, `metrics and live page${why}`);
   return {
     ...server,
     close: async () => {

@@ -1,6 +1,7 @@
 /** The operator's commands against a daemon with sessions: what they print is what is so. */
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
 import { main } from '../../client/cli/main.js';
+import { whoIs } from '../../client/cli/operator/evict.js';
 import { frameOf, type Snapshot } from '../../client/cli/operator/top.js';
 import { AdminClient, type Cache, type Session } from '../../client/typescript/index.js';
 import { connectTo, SMALL, TOKENS_PER_PAGE } from '../client/support.js';
@@ -81,7 +82,7 @@ describe('status', () => {
     expect(out).toContain(`in ${daemon.directory}`);
     expect(out).toMatch(/^pool +\[#+\.+\] \d+\.\d %$/m);
     expect(out).toContain('of 64.0 MiB in use');
-    expect(out).toContain('1 sessions, 1 caches');
+    expect(out).toContain('1 session, 1 cache\n');
   });
 
   it('ends with 69 and a hint where no daemon is', async () => {
@@ -150,11 +151,19 @@ describe('tenants', () => {
 
   it.each([
     [['set', 'nobody', '--weight', '1'], 'name: got "nobody", allowed: chat'],
-    [['set', 'chat', '--weight', 'much'], 'weight: got "much", allowed: a whole number from 1'],
-    [['set', 'chat', '--weight', '0'], 'weight'],
+    [
+      ['set', 'chat', '--weight', 'much'],
+      'weight: got "much", allowed: a whole number 1 .. 1000000',
+    ],
+    [['set', 'chat', '--weight', '0'], 'weight: got "0", allowed: a whole number 1 .. 1000000'],
+    [['set'], 'kvspan tenants set --help lists the options'],
     [['set', 'chat', '--limit', '0'], 'limit: got "0", allowed: bytes'],
     [['set', 'chat', '--limit', '1MiB'], 'limit_bytes'],
-    [['set', 'chat', '--guaranteed', '1TiB'], 'allowed: at least the guarantee'],
+    [
+      ['set', 'chat', '--guaranteed', '1TiB'],
+      'guaranteed: got "1TiB", allowed: at most the tenant',
+    ],
+    [['set', 'chat', '--guaranteed', '64MiB', '--limit', '32MiB'], 'at least the guarantee'],
     [['set', 'chat', '--guarantee', 'mine'], 'guarantee: got "mine", allowed: held, lent'],
     [['set', 'chat'], 'options: got "none", allowed: --guaranteed'],
   ])('%j is refused, named, and nothing has changed', async (args, message) => {
@@ -186,6 +195,11 @@ describe('evict', () => {
     expect(await gone).toBe('SESSION_EVICTED');
     expect((await asked('sessions')).out).toMatch(new RegExp(`^ *${other.id} .*evicted`, 'm'));
     await other.close();
+  });
+
+  it('says the pid of a process without a name once', () => {
+    expect(whoIs({ name: 'pid 12', pid: 12 })).toBe('pid 12');
+    expect(whoIs({ name: 'pid 12', pid: 13 })).toBe('pid 12, pid 13');
   });
 
   it.each([

@@ -24,6 +24,7 @@ describe('a daemon that goes away', () => {
     const start = performance.now();
     await expect(connectTo('/tmp/kvspan-nobody-here')).rejects.toMatchObject({
       code: 'DAEMON_UNAVAILABLE',
+      message: expect.stringContaining('start one with `kvspan serve`'),
     });
     expect(performance.now() - start).toBeLessThan(5_000);
   });

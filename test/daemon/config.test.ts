@@ -167,6 +167,16 @@ describe.each(optionKeys)('%s', key => {
   });
 });
 
+const help = (key: string) => optionList.find(entry => entry.key === key)?.help;
+
+test('the help of a setting says what is allowed, what is without it, and its variable', () => {
+  expect(help('sessionsMax')).toMatch(/ \[1 \.\. 4096; default: 256; KVSPAN_SESSIONS_MAX\]$/);
+  expect(help('backend')).toMatch(/ \[auto, host, cuda; default: auto; KVSPAN_BACKEND\]$/);
+  expect(help('sessionLimitBytes')).toContain(' [default: 100%; ');
+  expect(help('page')).toContain(' [true, false; default: true; ');
+  expect(help('logFile')).toMatch(/ \[KVSPAN_LOG_FILE\]$/);
+});
+
 describe('unknown keys', () => {
   test('are refused with the nearest known one', () => {
     expect(startupError(() => loadConfig({ config: toml('poolByte = "1GiB"') }, {}))).toMatchObject(

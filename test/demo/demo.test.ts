@@ -15,9 +15,12 @@ let directory: string;
 
 beforeAll(async () => {
   directory = await mkdtemp(join(tmpdir(), 'kvspan-demo-test-'));
+  // Nobody answers there. At the usual place a daemon of whoever runs the tests may serve.
+  vi.stubEnv('KVSPAN_SOCKET_DIR', join(directory, 'none'));
 });
 
 afterAll(async () => {
+  vi.unstubAllEnvs();
   await rm(directory, { recursive: true });
 });
 

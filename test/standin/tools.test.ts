@@ -16,8 +16,13 @@ let directory: string;
 
 beforeAll(async () => {
   directory = await mkdtemp(join(tmpdir(), 'kvspan-standin-'));
+  // Nobody answers there. At the usual place a daemon of whoever runs the tests may serve.
+  vi.stubEnv('KVSPAN_SOCKET_DIR', join(directory, 'none'));
 });
-afterAll(() => rm(directory, { recursive: true }));
+afterAll(async () => {
+  vi.unstubAllEnvs();
+  await rm(directory, { recursive: true });
+});
 afterEach(() => {
   vi.restoreAllMocks();
   process.env['KVSPAN_CUDA_LIBRARY'] = library;

@@ -90,6 +90,8 @@ describe.skipIf(whyNoBrowser !== null)(
           );
         await agree();
         expect(await usedOnPage()).toBe('0');
+        const nobody = page.locator('#no-sessions');
+        expect(await nobody.isVisible()).toBe(true);
         await serving('chat', 3);
         const batch = await serving('batch', 6);
         await agree();
@@ -97,6 +99,7 @@ describe.skipIf(whyNoBrowser !== null)(
         const held = (await admin.sessions()).map(session => session.name).toSorted();
         expect(held).toEqual(['batch', 'chat']);
         expect((await page.locator('#session-rows tr').allTextContents()).length).toBe(2);
+        expect(await nobody.isHidden()).toBe(true);
         batch.kill('SIGKILL');
         await until('it has gone', async () => (await admin.sessions()).length === 1, LOOK_MS);
         await agree();

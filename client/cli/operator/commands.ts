@@ -54,15 +54,18 @@ function tenantsCommand(ended: (code: number) => void): Command {
       ended(await (await import('./tenants.js')).listTenants(options)),
   );
   tenants.addCommand(
-    adminCommand('get', 'The same as `kvspan tenants`.').action(async (_, command: Command) =>
-      ended(
-        await (await import('./tenants.js')).listTenants(command.optsWithGlobals<CommonOptions>()),
-      ),
+    adminCommand('get', 'The same as `kvspan tenants`.', 'kvspan tenants').action(
+      async (_, command: Command) =>
+        ended(
+          await (await import('./tenants.js')).listTenants(
+            command.optsWithGlobals<CommonOptions>(),
+          ),
+        ),
     ),
   );
   tenants.addCommand(
-    adminCommand('set', 'Changes what a tenant is entitled to, at once.')
-      .argument('<name>', 'the tenant')
+    adminCommand('set', 'Changes what a tenant is entitled to, at once.', 'kvspan tenants')
+      .argument('<name>', 'one of those that the daemon was started with')
       .option('--guaranteed <size>', 'met by taking back what others borrow; 0 for none')
       .option('--limit <size>', 'never passed; 100% for the whole pool')
       .option('--weight <number>', 'its share of what no guarantee covers')

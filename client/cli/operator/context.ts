@@ -3,7 +3,7 @@ import { Command } from 'commander';
 import { KvspanError } from '../../../proto/errors.js';
 import { AdminClient } from '../../typescript/admin.js';
 
-/** As documented in docs/cli.md. */
+/** As documented in docs/operating.md. */
 export const ExitCode = {
   done: 0,
   /** The daemon, or a check, said no. */
@@ -21,13 +21,16 @@ export interface CommonOptions {
   readonly json?: boolean;
 }
 
-/** A command that asks a running daemon, with the options that all of these have. */
-export function adminCommand(name: string, description: string): Command {
+/**
+ * A command that asks a running daemon, with the options that all of these have. `parent`: the words
+ * before its name, for one that stands below another.
+ */
+export function adminCommand(name: string, description: string, parent = 'kvspan'): Command {
   return new Command(name)
     .description(description)
     .option('--socket-directory <path>', "the daemon's sockets (KVSPAN_SOCKET_DIR)")
     .option('--json', 'for machines: one JSON document on standard output')
-    .showHelpAfterError(`kvspan ${name} --help lists the options`)
+    .showHelpAfterError(`${parent} ${name} --help lists the options`)
     .exitOverride();
 }
 
@@ -51,6 +54,13 @@ export async function withAdmin(
   }
 }
 
+/** Where to look next; of other codes the message says it. */
+const hints: Partial<Record<KvspanError['code'], string>> = {
+  PERMISSION_DENIED: "only the daemon's own user may change anything (admin.sock)",
+  SESSION_UNKNOWN: '`kvspan sessions` lists those that there are',
+  REVISION_STALE: '`kvspan tenants` shows them with their revision',
+};
+
 function fail(command: string, error: KvspanError, directory: string): number {
   if (error.code === 'DAEMON_UNAVAILABLE' || error.code === 'DEADLINE_EXCEEDED') {
     process.stderr.write(
@@ -60,8 +70,9 @@ function fail(command: string, error: KvspanError, directory: string): number {
     return ExitCode.unavailable;
   }
   process.stderr.write(`kvspan ${command}: ${error.code}: ${error.message}\n`);
+  const hint = hints[error.code];
+  if (hint !== undefined) process.stderr.write(`  ${hint}\n`);
   if (error.code === 'PERMISSION_DENIED') {
-    process.stderr.write("  only the daemon's own user may change anything (admin.sock)\n");
     return ExitCode.notPermitted;
   }
   return error.code === 'INVALID_ARGUMENT' ? ExitCode.usage : ExitCode.refused;

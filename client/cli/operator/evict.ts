@@ -1,10 +1,17 @@
 /** `kvspan evict`: a session gets nothing more; what it has it keeps until it gives back or ends. */
 import { showBytes } from '../../../proto/size.js';
+import type { SessionView } from '../../typescript/admin-views.js';
 import { type CommonOptions, ExitCode, printJson, withAdmin } from './context.js';
 import { shown } from './render.js';
 
 export interface EvictOptions extends CommonOptions {
   readonly kill?: boolean;
+}
+
+/** A process that gave no name is called by its pid: that need not be said twice. */
+export function whoIs({ name, pid }: Pick<SessionView, 'name' | 'pid'>): string {
+  const process = `pid ${pid}`;
+  return name === process ? process : `${shown(name)}, ${process}`;
 }
 
 export function evict(sessionId: bigint, options: EvictOptions): Promise<number> {
@@ -17,11 +24,9 @@ export function evict(sessionId: bigint, options: EvictOptions): Promise<number>
     }
     const held = showBytes(session.heldBytes);
     const rest = killed
-      ? `its process is being ended; ${held} come back when it has gone`
-      : `it still holds ${held}, until process ${session.pid} gives them back or ends`;
-    process.stdout.write(
-      `session ${sessionId} (${shown(session.name)}, pid ${session.pid}) is evicted; ${rest}\n`,
-    );
+      ? `its process is being ended; its ${held} come back when it has gone`
+      : `it still holds ${held}, until its process gives them back or ends`;
+    process.stdout.write(`session ${sessionId} (${whoIs(session)}) is evicted; ${rest}\n`);
     return ExitCode.done;
   });
 }

@@ -88,6 +88,10 @@ export function duration(ms: bigint | number): string {
   return parts.join(' ');
 }
 
+/** `1 session`, `2 sessions`. */
+export const counted = (count: number | bigint, one: string): string =>
+  `${count} ${one}${BigInt(count) === 1n ? '' : 's'}`;
+
 /** What a process calls itself may hold anything printable; a terminal gets no control characters. */
 export const shown = (text: string): string => text.replace(/[^\x20-\x7e]/g, '?');
 

@@ -3,7 +3,7 @@ import { showBytes } from '../../../proto/size.js';
 import type { AdminClient } from '../../typescript/admin.js';
 import type { PoolView, TenantView } from '../../typescript/admin-views.js';
 import { type CommonOptions, ExitCode, printJson, withAdmin } from './context.js';
-import { bar, duration, percent, renderPairs } from './render.js';
+import { bar, counted, duration, percent, renderPairs } from './render.js';
 
 const BAR_WIDTH = 40;
 
@@ -29,12 +29,12 @@ function lines(
     ['pool', `[${used}] ${percent(pool.usedBytes, pool.poolBytes)}`],
     ['', `${use}, ${showBytes(pool.promisedBytes)} promised`],
     ['extents', `${pool.extentCount}`],
-    ['clients', `${pool.sessionCount} sessions, ${pool.cacheCount} caches`],
+    ['clients', `${counted(pool.sessionCount, 'session')}, ${counted(pool.cacheCount, 'cache')}`],
     ...(tenants.length > 1 ? [['tenants', `${tenants.length}`] as [string, string]] : []),
     ['waiting', waitingLine(pool)],
     [
       'since start',
-      `${pool.grantedCount} grants of ${showBytes(pool.grantedBytes)}, ` +
+      `${counted(pool.grantedCount, 'grant')}, together ${showBytes(pool.grantedBytes)}, ` +
         `${showBytes(pool.returnedBytes)} given back, ${pool.refusedCount} refused`,
     ],
   ];
@@ -48,5 +48,5 @@ function deviceLine({ backend, deviceName, driver, deviceBytes }: PoolView): str
 function waitingLine({ waitingGrantCount, waitingBytes }: PoolView): string {
   return waitingGrantCount === 0
     ? 'nobody'
-    : `${waitingGrantCount} grants for ${showBytes(waitingBytes)}`;
+    : `${counted(waitingGrantCount, 'grant')} for ${showBytes(waitingBytes)}`;
 }

@@ -6,6 +6,9 @@ import type { Entitlement, TenantView } from '../../typescript/admin-views.js';
 import { type CommonOptions, ExitCode, printJson, withAdmin } from './context.js';
 import { limitOf, renderTable, shown } from './render.js';
 
+/** As in the daemon, which would refuse others too. */
+const WEIGHT_MAX = 1_000_000;
+
 export interface SetOptions extends CommonOptions {
   readonly guaranteed?: string;
   readonly limit?: string;
@@ -29,7 +32,12 @@ export function setTenant(name: string, options: SetOptions): Promise<number> {
     const [list, { poolBytes }] = await Promise.all([admin.tenants(), admin.pool()]);
     const before = list.tenants.find(tenant => tenant.name === name);
     if (before === undefined)
-      throw badField('name', name, list.tenants.map(tenant => tenant.name).join(', '));
+      throw badField(
+        'name',
+        name,
+        `${list.tenants.map(tenant => tenant.name).join(', ')}; tenants are named in the daemon's ` +
+          'file (kvspan serve --config), read at its start',
+      );
     const wanted = changed(before, options, poolBytes);
     const revision = options.revision ?? list.revision;
     const answer = await admin.setTenant(name, wanted, revision);
@@ -44,11 +52,19 @@ function changed(before: Entitlement, options: SetOptions, poolBytes: bigint): E
   const { guaranteed, limit, weight, guarantee } = options;
   if ([guaranteed, limit, weight, guarantee].every(option => option === undefined))
     throw badField('options', 'none', '--guaranteed, --limit, --weight, --guarantee');
+  const guaranteedBytes =
+    guaranteed === undefined
+      ? before.guaranteedBytes
+      : sizeOf('guaranteed', guaranteed, poolBytes, 0n);
+  // The daemon would name the limit, of which nothing was said.
+  if (guaranteed !== undefined && limit === undefined && guaranteedBytes > before.limitBytes)
+    throw badField(
+      'guaranteed',
+      guaranteed,
+      `at most the tenant's limit, ${showBytes(before.limitBytes)}; --limit sets another`,
+    );
   return {
-    guaranteedBytes:
-      guaranteed === undefined
-        ? before.guaranteedBytes
-        : sizeOf('guaranteed', guaranteed, poolBytes, 0n),
+    guaranteedBytes,
     limitBytes: limit === undefined ? before.limitBytes : sizeOf('limit', limit, poolBytes, null),
     weight: weight === undefined ? before.weight : weightOf(weight),
     held: guarantee === undefined ? before.held : heldOf(guarantee),
@@ -64,8 +80,10 @@ function sizeOf(field: string, text: string, poolBytes: bigint, zero: bigint | n
 }
 
 function weightOf(text: string): number {
-  if (!/^[0-9]{1,9}$/.test(text)) throw badField('weight', text, 'a whole number from 1');
-  return Number(text);
+  const weight = /^[0-9]{1,9}$/.test(text) ? Number(text) : 0;
+  if (weight < 1 || weight > WEIGHT_MAX)
+    throw badField('weight', text, `a whole number 1 .. ${WEIGHT_MAX}`);
+  return weight;
 }
 
 function heldOf(text: string): boolean {

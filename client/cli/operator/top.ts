@@ -5,7 +5,7 @@ import { showBytes } from '../../../proto/size.js';
 import type { AdminClient } from '../../typescript/admin.js';
 import type { PoolView, SessionView, TenantView } from '../../typescript/admin-views.js';
 import { type CommonOptions, ExitCode, printJson, withAdmin } from './context.js';
-import { bar, duration, percent } from './render.js';
+import { bar, counted, duration, percent } from './render.js';
 import { sessionTable } from './sessions.js';
 
 export interface TopOptions extends CommonOptions {
@@ -117,7 +117,7 @@ export function frameOf(now: Snapshot, before: Snapshot | null, columns: number)
 
 function waitingOf({ waitingGrantCount, waitingBytes }: PoolView): string {
   if (waitingGrantCount === 0) return 'nobody';
-  return `${waitingGrantCount} grants for ${showBytes(waitingBytes)}`;
+  return `${counted(waitingGrantCount, 'grant')} for ${showBytes(waitingBytes)}`;
 }
 
 function legend(tenants: readonly TenantView[]): string[] {

@@ -48,6 +48,11 @@ class Daemon:
     server: ServerInfo
 
 
+_WHERE_TO_LOOK = (
+    "start one with `kvspan serve`, or say where it is: socket_directory, KVSPAN_SOCKET_DIR"
+)
+
+
 def find_daemon(meeting: Meeting) -> Daemon:
     """Asks who is there, before anything is opened for it. DAEMON_UNAVAILABLE."""
     path = os.path.join(meeting.socket_directory, SERVICE_SOCKET)
@@ -56,8 +61,10 @@ def find_daemon(meeting: Meeting) -> Daemon:
         return Daemon(service, service.server_info(meeting.timeout))
     except KvspanError as cause:
         service.close()
-        code = "PROTOCOL" if cause.code == "PROTOCOL" else "DAEMON_UNAVAILABLE"
-        raise error(code, f"no kvspan daemon answers at {path} ({cause})") from cause
+        said = f"no kvspan daemon answers at {path} ({cause})"
+        if cause.code == "PROTOCOL":
+            raise error("PROTOCOL", said) from cause
+        raise error("DAEMON_UNAVAILABLE", f"{said}; {_WHERE_TO_LOOK}") from cause
     except BaseException:
         service.close()
         raise

@@ -52,6 +52,7 @@ function show(state: Snapshot): void {
     rowsOf('session-rows'),
     sessions.map(session => sessionRow(session, limit)),
   );
+  element('no-sessions').hidden = sessions.length > 0;
 }
 
 function showFigures({ pool }: Snapshot): void {

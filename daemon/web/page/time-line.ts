@@ -14,6 +14,16 @@ const lastTenMinutes = (_: uPlot, __: number, newest: number): [number, number] 
 ];
 const quarters = (whole: number): number[] => [0, 1, 2, 3, 4].map(part => (part * whole) / 4);
 
+const two = (value: number): string => `${value}`.padStart(2, '0');
+
+/** `18:46`, and `:30` between. The library's own labels have a date, which runs into the next label. */
+function clockOf(seconds: number): string {
+  const time = new Date(seconds * 1000);
+  return time.getSeconds() === 0
+    ? `${two(time.getHours())}:${two(time.getMinutes())}`
+    : `:${two(time.getSeconds())}`;
+}
+
 export class TimeLine {
   #samples: Sample[] = [];
   #tenants: readonly string[] = [];
@@ -70,7 +80,7 @@ export class TimeLine {
         ...this.#size(),
         scales: { x: { range: lastTenMinutes }, y: { range: () => [0, this.poolBytes()] } },
         axes: [
-          axis,
+          { ...axis, values: (_: uPlot, ticks: number[]) => ticks.map(clockOf) },
           {
             ...axis,
             size: 80,
