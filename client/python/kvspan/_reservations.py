@@ -182,11 +182,25 @@ class Reservations:
             try:
                 promised = self._ask(link, wish)
             except KvspanError:
+                # If it is not the daemon that has no room, the next session asks again.
+                if not link.is_open:
+                    raise
                 promised = 0
             with self._lock:
+                if one.ended is not None:
+                    # Whoever released it meanwhile could tell nobody.
+                    link.update_promise(wish.promise_id, 0)
+                    continue
                 one.bytes = min(one.bytes, promised)
                 one._renewed = time.monotonic()
                 if promised == 0:
+                    self._cut(one, 0, "lost")
+
+    def lose_all(self) -> None:
+        """No session will come that could promise anything again."""
+        with self._lock:
+            for one in list(self._all):
+                if not one._fulfilled:
                     self._cut(one, 0, "lost")
 
     def stop(self) -> None:
