@@ -89,6 +89,22 @@ describe('metrics', () => {
       .toBe(returned + Number(2n * PAGE));
   });
 
+  it('count a promise that is refused: who only reserves waits for memory, too', async () => {
+    const counted = 'kvspan_refusals_total{code="QUOTA_EXHAUSTED"}';
+    const before = await metric(counted);
+    const first = await cache.reserve(SMALL.maxTokens);
+    await expect(cache.reserve(SMALL.maxTokens, { waitMs: 0 })).rejects.toMatchObject({
+      code: 'QUOTA_EXHAUSTED',
+    });
+    expect(await metric(counted)).toBe(before + 1);
+    expect(await metric('kvspan_pool_promised_bytes')).toBe(Number(first.bytes));
+    const waiting = cache.reserve(SMALL.maxTokens, { waitMs: 200 });
+    await expect(waiting).rejects.toMatchObject({ code: 'QUOTA_EXHAUSTED' });
+    expect(await metric(counted)).toBe(before + 2);
+    first.release();
+    await expect.poll(() => metric('kvspan_pool_promised_bytes')).toBe(0);
+  });
+
   it('say how the process does, and need no token', async () => {
     expect(await metric('process_resident_memory_bytes')).toBeGreaterThan(2 ** 20);
     const answer = await get('/metrics');
@@ -125,7 +141,9 @@ describe('the page', () => {
     async path => {
       expect((await get(path)).status).toBe(401);
       expect((await get(path, { authorization: 'Bearer wrong' })).status).toBe(401);
-      expect((await get(path, { cookie: `kvspan-token-${new URL(base).port}=wrong; other=1` })).status).toBe(401);
+      expect(
+        (await get(path, { cookie: `kvspan-token-${new URL(base).port}=wrong; other=1` })).status,
+      ).toBe(401);
     },
   );
 
