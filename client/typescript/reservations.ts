@@ -19,7 +19,7 @@ export type ReservationEnd =
   | 'guarantee'
   /** Its tenant may have less than before. */
   | 'entitlement'
-  /** The daemon went away, and when it was back had no room for it. */
+  /** The daemon went away, and when it was back had no room for it; or the session was evicted. */
   | 'lost';
 
 /** Memory for one request to grow to `tokens`, promised by the daemon. */
@@ -252,17 +252,33 @@ export class Reservations {
       const { overreadTokens, cacheId } = cache;
       const asked = { promiseId: promise.id, cacheId, tokens, overreadTokens, mappedBytes };
       try {
-        promise.bytes = await link.reserve({ ...asked, waitMs: 0, lapseMs });
-        promise.renewedAt = now();
-      } catch {
+        this.#restored(promise, await link.reserve({ ...asked, waitMs: 0, lapseMs }), link);
+      } catch (error) {
+        // It is not the daemon that has no room: the next session asks again.
+        if (!link.open) throw error;
         this.#cut(promise, 0n, 'lost');
       }
     }
   }
 
+  /** No session will come that could promise anything again. */
+  loseAll(): void {
+    for (const promise of this.#all) if (!promise.fulfilled) this.#cut(promise, 0n, 'lost');
+  }
+
   /** The session is closed. */
   stop(): void {
     for (const promise of this.#all) this.#end(promise, 'released');
+  }
+
+  /** Promised again; whoever released it meanwhile could tell nobody. */
+  #restored(promise: PromisedMemory, bytes: bigint, link: Link): void {
+    if (promise.ended !== null) {
+      void link.updatePromise(promise.id, 0n).catch(() => undefined);
+      return;
+    }
+    promise.bytes = bytes;
+    promise.renewedAt = now();
   }
 
   #drawFor(promise: PromisedMemory, length: number, limitMs: number): Promise<boolean> {
@@ -304,7 +320,7 @@ export class Reservations {
       return true;
     } catch (error) {
       this.owner.unkeep(bytes);
-      if (promise.id === id) promise.bytes += bytes;
+      if (promise.id === id && promise.ended === null) promise.bytes += bytes;
       if (error instanceof KvspanError) this.#learn(promise, error);
       throw error;
     }

@@ -72,7 +72,10 @@ export class ClientSession implements Session, CacheOwner {
           this.#returns.interrupt(error);
         },
         installed: () => this.#tellWhatWaits(),
-        evicted: () => this.#tellWhatWaits(),
+        evicted: () => {
+          this.reservations.loseAll();
+          this.#tellWhatWaits();
+        },
         restore: link => this.#restore(link),
       },
     );

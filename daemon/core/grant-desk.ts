@@ -156,7 +156,11 @@ export class GrantDesk {
   /** Ends promises and refuses those whose time is over; in the order in which it was. */
   expire(now: Instant): Effect[] {
     const effects: Effect[] = [...this.promises.lapse(now), ...this.rounds.overdue(now)];
-    if (effects.some(({ kind }) => kind === 'cut')) this.refreshAll();
+    if (effects.some(({ kind }) => kind === 'cut')) {
+      this.refreshAll();
+      // Before anybody is refused: what has lapsed is free for who waits, also if that is seen late.
+      effects.push(...this.serveLine(now));
+    }
     const holders = this.holdersOnce();
     for (
       let waiter = this.line.firstToExpire();

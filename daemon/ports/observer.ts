@@ -7,6 +7,8 @@ export interface Observer {
   /** `deliveryMs`: creating, exporting and sending, until the client has acknowledged it. */
   delivered(extents: number, deliveryMs: number): void;
   refused(code: ErrorCode, askedMs: number): void;
+  /** A promise was, which is no grant: it counts among the refusals, not in their times. */
+  promiseRefused(code: ErrorCode): void;
   reclaimAsked(bytes: bigint): void;
   overdue(missingBytes: bigint): void;
   /** A request that met a fault of the daemon's own. */
@@ -19,6 +21,7 @@ export const noObserver: Observer = {
   granted: nothing,
   delivered: nothing,
   refused: nothing,
+  promiseRefused: nothing,
   reclaimAsked: nothing,
   overdue: nothing,
   fault: nothing,

@@ -100,11 +100,21 @@ export class EffectRunner {
 
   /** Resolves when the promise is made; rejects with the refusal. */
   reserve(session: Session, request: ReserveRequest): Promise<PromiseAnswer> {
-    const effects = this.ports.ledger.reserve(session.id, request, this.ports.clock.now());
-    return new Promise((resolve, reject) => {
-      this.hopers.set(keyOf(session.id, request.promise), { resolve, reject });
-      this.run(effects);
-    });
+    const { ledger, clock, observer } = this.ports;
+    try {
+      const effects = ledger.reserve(session.id, request, clock.now());
+      return new Promise((resolve, reject) => {
+        const told = (error: KvspanError): void => {
+          observer.promiseRefused(error.code);
+          reject(error);
+        };
+        this.hopers.set(keyOf(session.id, request.promise), { resolve, reject: told });
+        this.run(effects);
+      });
+    } catch (error) {
+      if (error instanceof KvspanError) observer.promiseRefused(error.code);
+      throw error;
+    }
   }
 
   /** False: no such grant waits. True: whoever asked for it gets GRANT_CANCELLED. */

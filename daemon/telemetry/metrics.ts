@@ -59,7 +59,7 @@ export class Metrics implements Observer {
     });
     this.#refusals = counter(
       'kvspan_refusals_total',
-      'Grants refused, by code',
+      'Grants and promises refused, by code',
       ['code'],
       registers,
     );
@@ -129,6 +129,10 @@ export class Metrics implements Observer {
     this.#refusals.inc({ code });
   }
 
+  promiseRefused(code: ErrorCode): void {
+    this.#refusals.inc({ code });
+  }
+
   reclaimAsked(bytes: bigint): void {
     this.#reclaims.inc();
     this.#reclaimed.inc(number(bytes));
@@ -192,7 +196,7 @@ function describeBuild({ device, version }: MetricsSource, registers: Registers)
 const poolGauges: readonly (readonly [string, string, (pool: PoolView) => number])[] = [
   ['kvspan_pool_bytes', 'Memory of the device that may be used', pool => number(pool.poolBytes)],
   ['kvspan_pool_used_bytes', 'Memory charged to sessions', pool => number(pool.usedBytes)],
-  ['kvspan_pool_free_bytes', 'Memory that can be granted', pool => number(pool.freeBytes)],
+  ['kvspan_pool_free_bytes', 'Memory in no use, promised or not', pool => number(pool.freeBytes)],
   [
     'kvspan_pool_promised_bytes',
     'Of the free memory: kept by promise',
@@ -205,7 +209,11 @@ const poolGauges: readonly (readonly [string, string, (pool: PoolView) => number
     pool => pool.sessionCount,
   ],
   ['kvspan_caches', 'KV caches', pool => pool.cacheCount],
-  ['kvspan_waiting_grants', 'Grants that wait for memory', pool => pool.waitingGrantCount],
+  [
+    'kvspan_waiting_grants',
+    'Grants and promises that wait for memory',
+    pool => pool.waitingGrantCount,
+  ],
   ['kvspan_waiting_bytes', 'What they wait for', pool => number(pool.waitingBytes)],
 ];
 
@@ -243,14 +251,18 @@ const tenantGauges: readonly (readonly [string, string, (tenant: TenantView) => 
   ],
   [
     'kvspan_tenant_borrowed_bytes',
-    'Of that, above its guarantee',
+    'Of what it holds and is promised, above its guarantee',
     one => number(one.borrowedBytes),
   ],
   ['kvspan_tenant_guaranteed_bytes', 'Its guarantee', one => number(one.guaranteedBytes)],
   ['kvspan_tenant_limit_bytes', 'Its limit', one => number(one.limitBytes)],
   ['kvspan_tenant_weight', 'Its share above the guarantees', one => one.weight],
   ['kvspan_tenant_sessions', 'Its serving processes', one => one.sessionCount],
-  ['kvspan_tenant_waiting_grants', 'Its grants that wait', one => one.waitingGrantCount],
+  [
+    'kvspan_tenant_waiting_grants',
+    'Its grants and promises that wait',
+    one => one.waitingGrantCount,
+  ],
 ];
 
 function describeTenants({ ledger }: MetricsSource, registers: Registers): void {

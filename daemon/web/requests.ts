@@ -7,6 +7,8 @@ import type { Asset } from './assets.js';
 export interface Site {
   /** What the page's data costs: whoever knows it. */
   readonly token: string;
+  /** Its name. Browsers keep cookies by host, whatever the port: each daemon has its own. */
+  readonly cookie: string;
   /** `host:port` as a browser of this machine writes it; any other is somebody's rebinding. */
   readonly hosts: ReadonlySet<string> | null;
   readonly assets: ReadonlyMap<string, Asset>;
@@ -29,7 +31,7 @@ const PAGE_HEADERS = {
   'cache-control': 'no-store',
 } as const;
 
-const COOKIE = 'kvspan-token';
+const BASE = 'http://daemon';
 const NO_TOKEN =
   'This page is for the user that runs the daemon: `kvspan page` prints its address, with the token.\n';
 
@@ -43,7 +45,9 @@ export async function handle(
   const host = request.headers.host ?? '';
   if (site.hosts !== null && !site.hosts.has(host))
     return end(response, 421, 'text/plain', `not the address of this daemon: ${text(host)}\n`);
-  const url = new URL(request.url ?? '/', 'http://daemon');
+  const target = request.url ?? '/';
+  if (!URL.canParse(target, BASE)) return end(response, 400, 'text/plain', 'no address\n');
+  const url = new URL(target, BASE);
   if (url.pathname === '/healthz') return end(response, 200, 'text/plain', 'ok\n');
   if (url.pathname === '/metrics') {
     const { type, text: body } = await site.metrics();
@@ -59,10 +63,10 @@ function page(site: Site, request: IncomingMessage, response: ServerResponse, ur
   if (pathname === '/' && offered !== null) {
     if (!same(offered, site.token)) return end(response, 401, 'text/plain', NO_TOKEN);
     // Out of the address line, where it would be seen, kept and passed on.
-    const cookie = `${COOKIE}=${site.token}; HttpOnly; SameSite=Strict; Path=/`;
+    const cookie = `${site.cookie}=${site.token}; HttpOnly; SameSite=Strict; Path=/`;
     return end(response, 303, 'text/plain', '', { location: '/', 'set-cookie': cookie });
   }
-  const known = knows(request, site.token);
+  const known = knows(request, site);
   if (pathname === '/' && !known) return end(response, 401, 'text/plain', NO_TOKEN);
   const asset = site.assets.get(pathname);
   if (asset !== undefined) return end(response, 200, asset.type, asset.body);
@@ -84,12 +88,12 @@ function answer(site: Site, response: ServerResponse, path: string, query: URLSe
 }
 
 /** The cookie of a browser, or a header of a script. */
-function knows(request: IncomingMessage, token: string): boolean {
+function knows(request: IncomingMessage, { token, cookie }: Site): boolean {
   const bearer = /^Bearer (\S+)$/.exec(request.headers.authorization ?? '')?.[1];
   if (bearer !== undefined) return same(bearer, token);
   return (request.headers.cookie ?? '')
     .split(/; */)
-    .some(pair => pair.startsWith(`${COOKIE}=`) && same(pair.slice(COOKIE.length + 1), token));
+    .some(pair => pair.startsWith(`${cookie}=`) && same(pair.slice(cookie.length + 1), token));
 }
 
 function same(offered: string, token: string): boolean {

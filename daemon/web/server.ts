@@ -26,15 +26,16 @@ const TOKEN_BYTES = 24;
 /** A scraper and a few pages; each connection is idle but for a request a second. */
 const CONNECTIONS_MAX = 64;
 const REQUEST_MS_MAX = 10_000;
+const SILENCE_MS_MAX = 10_000;
 const HEADERS_BYTES_MAX = 8 * 1024;
 
 export async function startWebServer(
   wanted: WebAddress,
-  site: Omit<Site, 'token' | 'hosts'>,
+  site: Omit<Site, 'token' | 'cookie' | 'hosts'>,
   log: Logger,
 ): Promise<WebServer> {
   const token = randomBytes(TOKEN_BYTES).toString('base64url');
-  let complete: Site = { ...site, token, hosts: new Set() };
+  let complete: Site = { ...site, token, cookie: '', hosts: new Set() };
   const server = createServer({ maxHeaderSize: HEADERS_BYTES_MAX }, (request, response) => {
     handle(complete, request, response).catch((error: unknown) => {
       log.error({ err: error }, 'a web request met a fault');
@@ -44,10 +45,13 @@ export async function startWebServer(
   });
   server.maxConnections = CONNECTIONS_MAX;
   server.requestTimeout = REQUEST_MS_MAX;
+  // Who does not read the answer either would keep one of few connections for ever.
+  server.timeout = SILENCE_MS_MAX;
   await listen(server, wanted);
   const { address, port, family } = server.address() as AddressInfo;
   const host = family === 'IPv6' ? `[${address}]` : address;
-  complete = { ...complete, hosts: hostsOf(address, host, port) };
+  const cookie = `kvspan-token-${port}`;
+  complete = { ...complete, cookie, hosts: hostsOf(address, host, port) };
   return {
     address: `${host}:${port}`,
     pageUrl: site.pageServed ? `http://${host}:${port}/?token=${token}` : null,

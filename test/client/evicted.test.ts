@@ -85,6 +85,29 @@ describe('an evicted client', () => {
     expect(await admin.pool()).toMatchObject({ usedBytes: 0n, caches: 0, sessions: 1 });
   });
 
+  it('has no reservation any more: the daemon keeps nothing free for it', async () => {
+    const { session, cache, slot } = await working();
+    const cuts: SessionEvents['promiseCut'][] = [];
+    session.on('promiseCut', event => void cuts.push(event));
+    const reservation = await cache.reserve(8 * TOKENS_PER_PAGE);
+    const waiting = cache.reserve(SMALL.maxTokens, { waitMs: 20_000 }).catch(error => error);
+    const more = cache.reserve(SMALL.maxTokens, { waitMs: 20_000 }).catch(error => error);
+    await until('one waits', async () => (await admin.pool()).waitingGrants > 0);
+    await admin.evict(session.id);
+    await until('it is told', () => session.state === 'evicted', LIMIT_MS);
+    expect((await admin.pool()).promisedBytes).toBe(0n);
+    expect(reservation).toMatchObject({ ended: 'lost', bytes: 0n });
+    expect(cuts).toContainEqual({ reservation, slot: null, leftBytes: 0n, reason: 'lost' });
+    const answers = await Promise.all([waiting, more]);
+    expect(answers.at(-1)).toMatchObject({ code: 'SESSION_EVICTED' });
+    await expect(cache.allocate(10, { reservation })).rejects.toMatchObject({
+      code: 'PROMISE_UNKNOWN',
+    });
+    cache.free(slot);
+    await session.close();
+    expect(await admin.pool()).toMatchObject({ usedBytes: 0n, promisedBytes: 0n });
+  });
+
   it('that had no stream just then learns it when it wants to come back', async () => {
     const proxy = await startProxy(daemon.directory);
     const { session, told } = await working(proxy.directory);

@@ -177,6 +177,16 @@ describe('a promise', () => {
     expect(ledger.nextExpiry()).toBeNull();
   });
 
+  test('that lapses is there for who waits until then, however late that is looked at', () => {
+    const ledger = ledgerOf({ sessionLimitBytes: pages(16) });
+    const [a, b] = [open(ledger), open(ledger, 2)];
+    for (const id of [1, 2]) ledger.reserve(a.session, asking(a, id, 8), at(0));
+    ledger.requestGrant(b.session, request(1, [1], 0, 1_100), at(0));
+    // The daemon was held up: both times are over by now, but the memory came free first.
+    expect(granted(ledger.expire(at(1_200)))).toEqual([`${b.session}:1 1`]);
+    ledger.check();
+  });
+
   test('that lapses is no longer in the way of its own session', () => {
     const ledger = ledgerOf({ sessionLimitBytes: pages(8) });
     const a = open(ledger);

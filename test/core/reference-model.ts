@@ -265,10 +265,10 @@ export class ReferenceModel extends ModelServing {
       for (const one of lapsed)
         if (one.session === id) this.said.push(`cut ${one.session} ${one.id} 0 lapsed`);
     this.promises = this.promises.filter(one => !lapsed.includes(one));
+    if (lapsed.length > 0) this.serve();
     for (;;) {
-      const overdue = this.waiting
-        .filter(waiter => waiter.deadline <= this.now)
-        .toSorted((a, b) => a.deadline - b.deadline)[0];
+      const late = this.waiting.filter(waiter => waiter.deadline <= this.now);
+      const overdue = late.toSorted((a, b) => a.deadline - b.deadline)[0];
       if (overdue === undefined) break;
       this.leave(overdue, this.whyNot(overdue));
     }

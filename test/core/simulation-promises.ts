@@ -37,6 +37,6 @@ export function drawPromise(
 ): { readonly session: bigint; readonly promise: bigint; readonly pages: number } {
   const one = prng.pick(model.promises);
   const { session = 1n, id = 88_888n, pages = 0 } = one ?? {};
-  if (prng.chance(0.97)) return { session, promise: id, pages };
+  if (prng.chance(0.95)) return { session, promise: id, pages };
   return { session: prng.pick(model.sessions)?.id ?? 1n, promise: id, pages };
 }

@@ -55,3 +55,16 @@ def test_it_gives_back_what_it_frees_and_all_of_it_when_it_closes(daemon: Daemon
     assert (pool.used_bytes, pool.cache_count) == (0, 0)
     # Its process lives, and stays out.
     assert [one.held_bytes for one in daemon.sessions()] == [0]
+
+
+def test_it_has_no_reservation_any_more(daemon: Daemon) -> None:
+    with daemon.connect() as session, session.create_cache(**SMALL) as cache:
+        cuts: list[events.PromiseCut] = []
+        session.on("promise_cut", cuts.append)
+        reservation = cache.reserve(8 * TOKENS_PER_PAGE)
+        daemon.evict(session.id)
+        until("it is told", lambda: session.state == "evicted")
+        until("the cut", lambda: cuts != [])
+        assert (reservation.ended, reservation.bytes) == ("lost", 0)
+        assert [cut.reason for cut in cuts] == ["lost"]
+        assert daemon.pool().promised_bytes == 0

@@ -1,7 +1,7 @@
 /** Metrics and the live page's data over HTTP: who may see what, and that it is what is so. */
 import { readFileSync, statSync } from 'node:fs';
 import { createServer, type Server } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import { type AddressInfo, connect } from 'node:net';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { main } from '../../client/cli/main.js';
@@ -50,6 +50,19 @@ async function metric(name: string): Promise<number> {
   return Number(line.slice(name.length + 1));
 }
 
+/** What no HTTP client would send as it is. */
+function raw(request: string): Promise<string> {
+  const [host, port] = (daemon.info.web?.address ?? '').split(':');
+  return new Promise((resolve, reject) => {
+    const client = connect(Number(port), host, () => client.write(request));
+    client.once('data', data => {
+      resolve(data.toString());
+      client.destroy();
+    });
+    client.once('error', reject);
+  });
+}
+
 describe('metrics', () => {
   it('are the books', async () => {
     expect(await metric('kvspan_pool_bytes')).toBe(64 * 2 ** 20);
@@ -74,6 +87,22 @@ describe('metrics', () => {
     await expect
       .poll(() => metric('kvspan_returned_bytes_total'))
       .toBe(returned + Number(2n * PAGE));
+  });
+
+  it('count a promise that is refused: who only reserves waits for memory, too', async () => {
+    const counted = 'kvspan_refusals_total{code="QUOTA_EXHAUSTED"}';
+    const before = await metric(counted);
+    const first = await cache.reserve(SMALL.maxTokens);
+    await expect(cache.reserve(SMALL.maxTokens, { waitMs: 0 })).rejects.toMatchObject({
+      code: 'QUOTA_EXHAUSTED',
+    });
+    expect(await metric(counted)).toBe(before + 1);
+    expect(await metric('kvspan_pool_promised_bytes')).toBe(Number(first.bytes));
+    const waiting = cache.reserve(SMALL.maxTokens, { waitMs: 200 });
+    await expect(waiting).rejects.toMatchObject({ code: 'QUOTA_EXHAUSTED' });
+    expect(await metric(counted)).toBe(before + 2);
+    first.release();
+    await expect.poll(() => metric('kvspan_pool_promised_bytes')).toBe(0);
   });
 
   it('say how the process does, and need no token', async () => {
@@ -112,7 +141,9 @@ describe('the page', () => {
     async path => {
       expect((await get(path)).status).toBe(401);
       expect((await get(path, { authorization: 'Bearer wrong' })).status).toBe(401);
-      expect((await get(path, { cookie: 'kvspan-token=wrong; other=1' })).status).toBe(401);
+      expect(
+        (await get(path, { cookie: `kvspan-token-${new URL(base).port}=wrong; other=1` })).status,
+      ).toBe(401);
     },
   );
 
@@ -148,21 +179,31 @@ describe('the page', () => {
   });
 
   it('is not served under a foreign name', async () => {
-    const socket = await import('node:net');
-    const answer = await new Promise<string>((resolve, reject) => {
-      const { address = '' } = daemon.info.web ?? {};
-      const [host, port] = address.split(':');
-      const client = socket.connect(Number(port), host, () =>
-        client.write(`GET /?token=${token} HTTP/1.1\r\nHost: evil.example\r\n\r\n`),
-      );
-      client.once('data', data => {
-        resolve(data.toString());
-        client.destroy();
-      });
-      client.once('error', reject);
-    });
+    const answer = await raw(`GET /?token=${token} HTTP/1.1\r\nHost: evil.example\r\n\r\n`);
     expect(answer).toMatch(/^HTTP\/1\.1 421 /);
     expect(answer).not.toContain('set-cookie');
+  });
+
+  it.each(['//', 'http://[', '/\\\\:x'])(
+    'the address %s, which is none, is the fault of who sent it',
+    async target => {
+      const { host } = new URL(base);
+      const answer = await raw(`GET ${target} HTTP/1.1\r\nHost: ${host}\r\n\r\n`);
+      expect(answer).toMatch(/^HTTP\/1\.1 40[04] /);
+    },
+  );
+
+  it('of two daemons of one machine may be open in one browser', async () => {
+    const other = await serve(settings());
+    const cookies = await Promise.all(
+      [daemon, other].map(async ({ info }) => {
+        const opened = await fetch(info.web?.pageUrl ?? '', { redirect: 'manual' });
+        return (opened.headers.get('set-cookie') ?? '').split(/[=;]/, 1)[0];
+      }),
+    );
+    await other.stop();
+    // A browser keeps cookies by host, whatever the port.
+    expect(new Set(cookies).size).toBe(2);
   });
 
   it('tells its address to the owner alone, by a file and by `kvspan page`', async () => {

@@ -192,7 +192,13 @@ class Connection:
 
     def _evicted(self, reason: KvspanError) -> None:
         """No session of this process will be let in again; what it has it may give back."""
-        self.eviction = Eviction(reason, self.meeting.socket_directory, self._token)
+        eviction = Eviction(reason, self.meeting.socket_directory, self._token)
+        with self._lock:
+            if not self._stop.is_set():
+                self.eviction = eviction
+        # Closed meanwhile: nobody would close this one any more.
+        if self.eviction is None:
+            return eviction.close()
         self._hooks.evicted()
         self._listeners.emit(Disconnected(reason, False))
 

@@ -145,6 +145,8 @@ class Requests:
             except BaseException:
                 made.release()
                 raise
+        elif self.closed:
+            made.release()
         return made
 
     def step(

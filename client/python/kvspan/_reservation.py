@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 #: Why a reservation stands no more: its owner or its slot's ``free``; it was not used in time; another
 #: tenant's guarantee needed what this one had borrowed; its tenant may have less than before; the daemon
-#: went away, and when it was back had no room for it.
+#: went away, and when it was back had no room for it, or the session was evicted.
 ReservationEnd = Literal["released", "lapsed", "guarantee", "entitlement", "lost"]
 
 

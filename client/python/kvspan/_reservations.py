@@ -48,6 +48,8 @@ class Reservations:
         self._all: list[Reservation] = []
         self._renewing: threading.Thread | None = None
         self._stop = threading.Event()
+        #: An answer may come when all are lost already.
+        self._lost = False
 
     def make(self, cache: Cache, tokens: int, mapped: int, wait: float, lapse: float) -> Reservation:
         """Waits in line at the daemon, as a grant does."""
@@ -63,6 +65,8 @@ class Reservations:
         with self._lock:
             made = Reservation(self, cache, tokens, lapse, promise_id, gap)
             self._all.append(made)
+            if self._lost:
+                self._cut(made, 0, "lost")
         return made
 
     def take(self, reservation: object, cache: Cache, tokens: int) -> Reservation:
@@ -182,11 +186,26 @@ class Reservations:
             try:
                 promised = self._ask(link, wish)
             except KvspanError:
+                # If it is not the daemon that has no room, the next session asks again.
+                if not link.is_open:
+                    raise
                 promised = 0
             with self._lock:
+                if one.ended is not None:
+                    # Whoever released it meanwhile could tell nobody.
+                    link.update_promise(wish.promise_id, 0)
+                    continue
                 one.bytes = min(one.bytes, promised)
                 one._renewed = time.monotonic()
                 if promised == 0:
+                    self._cut(one, 0, "lost")
+
+    def lose_all(self) -> None:
+        """No session will come that could promise anything again."""
+        with self._lock:
+            self._lost = True
+            for one in list(self._all):
+                if not one._fulfilled:
                     self._cut(one, 0, "lost")
 
     def stop(self) -> None:

@@ -317,6 +317,8 @@ class Session:
 
     def _tell(self) -> None:
         """What nobody could be told is told now."""
+        if self._connection.eviction is not None:
+            self.reservations.lose_all()
         self._returns.resume()
         with self._lock:
             gone = [cache for cache in self._caches if cache.closed]
