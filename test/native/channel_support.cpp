@@ -6,6 +6,7 @@
 #include <sys/socket.h>
 #include <sys/wait.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <chrono>
 #include <cstdio>
@@ -127,7 +128,9 @@ Daemon::Seen Daemon::seen(ConnectionId id) {
 
 std::size_t Daemon::hellos() {
   const std::lock_guard lock(mutex_);
-  return seen_.size();
+  // Whoever asks about a connection that never was leaves an entry without one.
+  return static_cast<std::size_t>(std::count_if(
+      seen_.begin(), seen_.end(), [](const auto& entry) { return entry.second.hellos > 0; }));
 }
 
 void Daemon::awaitClosed(ConnectionId id) {
