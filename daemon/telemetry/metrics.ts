@@ -38,12 +38,17 @@ export class Metrics implements Observer {
   readonly #overdueBytes;
   readonly #faults;
 
-  constructor(source: MetricsSource) {
+  /** As they were when the latest scrape began: read once, whatever there is to tell of them. */
+  #books: Books;
+
+  constructor(private readonly source: MetricsSource) {
     const registers = [this.#registry];
+    const books = () => this.#books;
+    this.#books = booksOf(source);
     describeBuild(source, registers);
-    describePool(source, registers);
-    describeTenants(source, registers);
-    describeSessions(source, registers);
+    describePool(books, registers);
+    describeTenants(books, registers);
+    describeSessions(books, registers);
     this.#grants = new Histogram({
       name: 'kvspan_grant_duration_seconds',
       help: 'From the request of a grant to its answer, waiting for memory included',
@@ -113,6 +118,7 @@ export class Metrics implements Observer {
   }
 
   text(): Promise<string> {
+    this.#books = booksOf(this.source);
     return this.#registry.metrics();
   }
 
@@ -157,6 +163,18 @@ const REFUSAL_CODES: readonly ErrorCode[] = [
   'DEVICE_FAILED',
   'GRANT_LIMIT',
 ];
+
+interface Books {
+  readonly pool: PoolView;
+  readonly tenants: readonly TenantView[];
+  readonly sessions: readonly SessionView[];
+}
+
+const booksOf = ({ ledger }: MetricsSource): Books => ({
+  pool: ledger.pool(),
+  tenants: ledger.tenants().tenants,
+  sessions: ledger.sessions(),
+});
 
 type Registers = [Registry] | Registry[];
 
@@ -227,16 +245,16 @@ const poolCounters: readonly (readonly [string, string, (pool: PoolView) => numb
   ],
 ];
 
-function describePool({ ledger }: MetricsSource, registers: Registers): void {
+function describePool(books: () => Books, registers: Registers): void {
   for (const [name, help, read] of poolGauges)
     gauge(name, help, [], registers, function collect() {
-      this.set(read(ledger.pool()));
+      this.set(read(books().pool));
     });
   for (const [name, help, read] of poolCounters) {
     // The ledger counts; here it is only told on.
     const told: Counter = counter(name, help, [], registers, () => {
       told.reset();
-      told.inc(read(ledger.pool()));
+      told.inc(read(books().pool));
     });
   }
 }
@@ -265,16 +283,15 @@ const tenantGauges: readonly (readonly [string, string, (tenant: TenantView) => 
   ],
 ];
 
-function describeTenants({ ledger }: MetricsSource, registers: Registers): void {
+function describeTenants(books: () => Books, registers: Registers): void {
   for (const [name, help, read] of tenantGauges)
     gauge(name, help, ['tenant'], registers, function collect() {
       this.reset();
-      for (const tenant of ledger.tenants().tenants)
-        this.set({ tenant: tenant.name }, read(tenant));
+      for (const tenant of books().tenants) this.set({ tenant: tenant.name }, read(tenant));
     });
 }
 
-function describeSessions({ ledger }: MetricsSource, registers: Registers): void {
+function describeSessions(books: () => Books, registers: Registers): void {
   gauge(
     'kvspan_session_held_bytes',
     `What a session holds: the ${SESSIONS_SHOWN_MAX} largest, and all others together`,
@@ -282,7 +299,7 @@ function describeSessions({ ledger }: MetricsSource, registers: Registers): void
     registers,
     function collect() {
       this.reset();
-      for (const { labels, bytes } of largest(ledger.sessions())) this.set(labels, bytes);
+      for (const { labels, bytes } of largest(books().sessions)) this.set(labels, bytes);
     },
   );
 }
