@@ -1,7 +1,6 @@
 /** `kvspan tenants`: what each is entitled to and has; `kvspan tenants set`: another entitlement. */
 import { badField } from '../../../proto/errors.js';
 import { parseSize, resolveSize, showBytes, SIZE_FORMS } from '../../../proto/size.js';
-import type { AdminClient } from '../../typescript/admin.js';
 import type { Entitlement, TenantView } from '../../typescript/admin-views.js';
 import { type CommonOptions, ExitCode, printJson, withAdmin } from './context.js';
 import { limitOf, renderTable, shown } from './render.js';
@@ -42,7 +41,7 @@ export function setTenant(name: string, options: SetOptions): Promise<number> {
     const revision = options.revision ?? list.revision;
     const answer = await admin.setTenant(name, wanted, revision);
     if (options.json === true) printJson(answer);
-    else process.stdout.write(await report(admin, before, answer.tenant));
+    else process.stdout.write(report(before, answer.tenant, poolBytes));
     return ExitCode.done;
   });
 }
@@ -91,8 +90,7 @@ function heldOf(text: string): boolean {
   return text === 'held';
 }
 
-async function report(admin: AdminClient, before: TenantView, after: TenantView): Promise<string> {
-  const { poolBytes } = await admin.pool();
+function report(before: TenantView, after: TenantView, poolBytes: bigint): string {
   const told = (one: TenantView) =>
     `guaranteed ${showBytes(one.guaranteedBytes)} ${one.held ? 'held' : 'lent'}, ` +
     `limit ${limitOf(one.limitBytes, poolBytes)}, weight ${one.weight}`;
