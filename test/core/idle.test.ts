@@ -2,21 +2,7 @@ import { describe, expect, test } from 'vitest';
 import type { Ledger } from '../../daemon/core/ledger.js';
 import { RECLAIM_DEADLINE_MS } from '../../daemon/core/limits.js';
 import type { Effect, ExtentId, SessionId, TenantSpec } from '../../daemon/core/types.js';
-import { at, granted, hold, ledgerOf, pages, peer, reclaims, request } from './support.js';
-
-const tenant = (index: number, changes: Partial<TenantSpec> = {}): TenantSpec => ({
-  name: `t${index}`,
-  everybody: false,
-  uids: [1000 + index],
-  gids: [],
-  memberUids: [],
-  clients: [],
-  guaranteedBytes: pages(0),
-  limitBytes: pages(16),
-  weight: 1,
-  held: false,
-  ...changes,
-});
+import { at, granted, hold, ledgerWith, pages, peer, reclaims, request } from './support.js';
 
 interface World {
   readonly ledger: Ledger;
@@ -27,8 +13,7 @@ interface World {
 
 /** A pool of 16 pages; each session is of the tenant that is said, and holds so many. */
 function world(tenants: Partial<TenantSpec>[], held: readonly [number, number][]): World {
-  const specs = tenants.map((changes, index) => tenant(index, changes));
-  const ledger = ledgerOf({ sessionLimitBytes: pages(16), tenants: specs });
+  const ledger = ledgerWith(...tenants);
   const sessions = held.map(([of], index) =>
     ledger.openSession({ ...peer(index + 1), uid: 1000 + of }, at(0)),
   );

@@ -7,13 +7,13 @@ import {
   type Effect,
   type GrantId,
   type SessionId,
-  type TenantSpec,
 } from '../../daemon/core/types.js';
 import {
   at,
   granted,
   hold,
   ledgerOf,
+  ledgerWith,
   pages,
   peer,
   reclaims,
@@ -63,29 +63,9 @@ const promise = (id: number): GrantId => grantId(BigInt(id));
 const keep = (ledger: Ledger, { session }: Engine, id: number, left: number, now = 10): Effect[] =>
   ledger.keepPromise(session, promise(id), pages(left), at(now));
 
-const tenant = (index: number, changes: Partial<TenantSpec> = {}): TenantSpec => ({
-  name: `t${index}`,
-  everybody: false,
-  uids: [1000 + index],
-  gids: [],
-  memberUids: [],
-  clients: [],
-  guaranteedBytes: pages(0),
-  limitBytes: pages(16),
-  weight: 1,
-  held: false,
-  ...changes,
-});
-
-const shared = (...tenants: Partial<TenantSpec>[]): Ledger =>
-  ledgerOf({
-    sessionLimitBytes: pages(16),
-    tenants: tenants.map((changes, index) => tenant(index, changes)),
-  });
-
 describe('a promise', () => {
   test('counts as if it were held: against the pool, the session, the tenant', () => {
-    const ledger = shared({ limitBytes: pages(10) }, {});
+    const ledger = ledgerWith({ limitBytes: pages(10) }, {});
     const [a, b] = [open(ledger), open(ledger, 2, 1001)];
     expect(ledger.reserve(a.session, asking(a, 1, 8), at(0))).toEqual([
       { kind: 'promised', session: a.session, promise: 1n, bytes: pages(8) },
@@ -224,7 +204,7 @@ describe('a promise', () => {
 
 describe('what a guarantee needs', () => {
   test('is cut from promises that borrow, the latest first, and no more than that', () => {
-    const ledger = shared({ guaranteedBytes: pages(6) }, { guaranteedBytes: pages(4) });
+    const ledger = ledgerWith({ guaranteedBytes: pages(6) }, { guaranteedBytes: pages(4) });
     const [owner, borrower] = [open(ledger), open(ledger, 2, 1001)];
     for (const id of [1, 2]) ledger.reserve(borrower.session, asking(borrower, id, 7), at(id));
     const effects = ledger.requestGrant(owner.session, request(1, [5]), at(5));
@@ -235,7 +215,7 @@ describe('what a guarantee needs', () => {
   });
 
   test('is cut only when it is enough; else what is held above is asked back first', () => {
-    const ledger = shared({ guaranteedBytes: pages(8) }, {});
+    const ledger = ledgerWith({ guaranteedBytes: pages(8) }, {});
     const [owner, borrower] = [open(ledger), open(ledger, 2, 1001)];
     const ids = hold(ledger, borrower.session, 9, 10);
     ledger.reserve(borrower.session, asking(borrower, 1, 6), at(1));
@@ -251,7 +231,7 @@ describe('what a guarantee needs', () => {
   });
 
   test('never cuts what a guarantee of its own covers, nor for who borrows', () => {
-    const ledger = shared({ guaranteedBytes: pages(8) }, {});
+    const ledger = ledgerWith({ guaranteedBytes: pages(8) }, {});
     const [owner, borrower] = [open(ledger), open(ledger, 2, 1001)];
     ledger.reserve(owner.session, asking(owner, 1, 8), at(0));
     hold(ledger, borrower.session, 9, 8);
@@ -262,7 +242,7 @@ describe('what a guarantee needs', () => {
   });
 
   test('and a lowered limit, or a guarantee that is held now, cut at once', () => {
-    const ledger = shared({}, {});
+    const ledger = ledgerWith({}, {});
     const a = open(ledger);
     for (const id of [1, 2]) ledger.reserve(a.session, asking(a, id, 8), at(0));
     const change = (changes: Partial<TenantChange>): Effect[] =>

@@ -16,6 +16,7 @@ import {
   type OrderCounts,
   type Peer,
   type SessionId,
+  type TenantSpec,
 } from '../../daemon/core/types.js';
 
 export const EPOCH = 7n;
@@ -56,6 +57,28 @@ export const smallGeometry: CacheGeometry = {
 
 export const ledgerOf = (changes: Partial<Limits> = {}): Ledger =>
   createLedger(smallLimits(changes), { epoch: EPOCH });
+
+/** Of user 1000 + index; without guarantee or limit unless said otherwise. */
+export const tenant = (index: number, changes: Partial<TenantSpec> = {}): TenantSpec => ({
+  name: `t${index}`,
+  everybody: false,
+  uids: [1000 + index],
+  gids: [],
+  memberUids: [],
+  clients: [],
+  guaranteedBytes: pages(0),
+  limitBytes: pages(16),
+  weight: 1,
+  held: false,
+  ...changes,
+});
+
+/** A ledger of such tenants, one after the other. */
+export const ledgerWith = (...tenants: Partial<TenantSpec>[]): Ledger =>
+  ledgerOf({
+    sessionLimitBytes: pages(16),
+    tenants: tenants.map((changes, index) => tenant(index, changes)),
+  });
 
 /** `count` single pages, all or nothing, unless said otherwise. */
 export function request(

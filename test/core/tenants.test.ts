@@ -13,28 +13,9 @@ import {
   refusals,
   refused,
   request,
+  ledgerWith,
+  tenant,
 } from './support.js';
-
-/** Of user 1000 + index; without guarantee or limit unless said otherwise. */
-const tenant = (index: number, changes: Partial<TenantSpec> = {}): TenantSpec => ({
-  name: `t${index}`,
-  everybody: false,
-  uids: [1000 + index],
-  gids: [],
-  memberUids: [],
-  clients: [],
-  guaranteedBytes: pages(0),
-  limitBytes: pages(16),
-  weight: 1,
-  held: false,
-  ...changes,
-});
-
-const ledgerWith = (...tenants: Partial<TenantSpec>[]): Ledger =>
-  ledgerOf({
-    sessionLimitBytes: pages(16),
-    tenants: tenants.map((changes, index) => tenant(index, changes)),
-  });
 
 /** A session of the tenant with this index. */
 function open(ledger: Ledger, index: number, pid = 10 + index): SessionId {

@@ -8,6 +8,7 @@ import { serve, type Overrides, type RunningDaemon } from '../../daemon/main.js'
 import { StartupError } from '../../daemon/exit-codes.js';
 import { loadNative } from '../../native/index.js';
 import type { NativeSession, NativeSessionEvent } from '../../native/native.js';
+import { until } from './session-calls.js';
 import { loadStandardPackage } from '../../proto/load.js';
 import {
   answerTo,
@@ -79,14 +80,6 @@ async function startupError(action: Promise<unknown>): Promise<StartupError> {
     throw error;
   }
   throw new Error('it started');
-}
-
-async function until(holds: () => boolean | Promise<boolean>): Promise<void> {
-  const deadline = Date.now() + 60_000;
-  while (!(await holds())) {
-    if (Date.now() > deadline) throw new Error('did not come true in time');
-    await new Promise(resolve => setTimeout(resolve, 10));
-  }
 }
 
 const modeOf = (path: string): number => lstatSync(path).mode & 0o777;
