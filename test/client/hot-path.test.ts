@@ -8,7 +8,7 @@ const CALLS = 100_000;
 const WARM_UP_CALLS = 5_000;
 const P99_US_MAX = 10;
 /** Rounds are repeated on a busy machine: what is claimed is what the path costs, not its neighbours. */
-const ROUNDS_MAX = 5;
+const ROUNDS = 5;
 
 let daemon: TestDaemon;
 let session: Session;
@@ -39,7 +39,7 @@ function histogram(name: string, us: Float64Array): string {
 describe('the hot path', () => {
   it(`tryStep with nothing to do: p99 under ${P99_US_MAX} us`, () => {
     let best = Infinity;
-    for (let round = 0; round < ROUNDS_MAX && best >= P99_US_MAX; round++) {
+    for (let round = 0; round < ROUNDS && best >= P99_US_MAX; round++) {
       const us = new Float64Array(CALLS);
       for (let call = 0; call < WARM_UP_CALLS; call++) cache.tryStep(lengths);
       for (let call = 0; call < CALLS; call++) {
@@ -56,7 +56,7 @@ describe('the hot path', () => {
 
   it(`step, awaited, with nothing to do: p99 under ${P99_US_MAX} us`, async () => {
     let best = Infinity;
-    for (let round = 0; round < ROUNDS_MAX && best >= P99_US_MAX; round++) {
+    for (let round = 0; round < ROUNDS && best >= P99_US_MAX; round++) {
       const us = new Float64Array(CALLS);
       for (let call = 0; call < WARM_UP_CALLS; call++) await cache.step(lengths);
       for (let call = 0; call < CALLS; call++) {
@@ -72,12 +72,16 @@ describe('the hot path', () => {
   });
 
   it('allocates nothing: the heap grows by less than a byte a call', () => {
-    const before = process.memoryUsage().heapUsed;
     const outcomes = new Set<unknown>();
-    for (let call = 0; call < CALLS; call++) outcomes.add(cache.tryStep(lengths));
-    const grown = process.memoryUsage().heapUsed - before;
+    const grown = Array.from({ length: ROUNDS }, () => {
+      const before = process.memoryUsage().heapUsed;
+      for (let call = 0; call < CALLS; call++) outcomes.add(cache.tryStep(lengths));
+      return process.memoryUsage().heapUsed - before;
+    });
     expect(outcomes.size).toBe(1);
-    process.stdout.write(`tryStep: heap grew by ${grown} bytes in ${CALLS} calls\n`);
-    expect(grown).toBeLessThan(CALLS);
+    process.stdout.write(`tryStep: heap grew by ${grown} bytes in ${CALLS} calls each\n`);
+    // The median: the engine's compilers also use the heap, and a collection makes it shrink, each in a
+    // round or two. A call that allocated would show in all of them, with 16 bytes or more.
+    expect(grown.toSorted((a, b) => a - b)[(ROUNDS - 1) / 2]).toBeLessThan(CALLS);
   });
 });
