@@ -42,8 +42,9 @@ export interface Bench {
   readonly parts: readonly string[];
   readonly options: readonly (readonly [flag: string, meaning: string])[];
   /**
-   * Measures, prints, and writes its file. A part that fails does not take the others' figures with
-   * it: it is told, and missing in the file.
+   * Measures, prints, and writes its file, after each part anew: a run that is cut off keeps what it
+   * had. A part that fails does not take the others' figures with it: it is told, and absent in the
+   * file.
    */
   run(options: BenchOptions): Promise<BenchOutcome>;
 }
@@ -87,10 +88,19 @@ async function measure<Context, Alone>(
   // Who measures nothing beforehand has declared that there is nothing to be handed on.
   const alone = definition.alone?.(site, chosen) as Alone;
   const rig = await openRig(site, definition.serveArguments(site));
-  const { rows, failures } = await runParts(definition, rig, alone, chosen);
-  if (rows.length > 0) {
+  const whole = Object.keys(definition.parts);
+  const keep = (measured: ReadonlyMap<string, readonly Row[]>): string => {
+    const absent = whole.filter(part => !measured.has(part));
+    return writeResult(
+      { ...result, rows: [...measured.values()].flat(), absent },
+      site.options.out,
+    );
+  };
+  const { measured, failures } = await runParts(definition, rig, alone, chosen, keep);
+  if (measured.size > 0) {
+    const rows = [...measured.values()].flat();
     process.stdout.write(`${renderRows(rows.filter(definition.shown ?? (() => true)))}\n`);
-    process.stdout.write(`written to ${writeResult({ ...result, rows }, site.options.out)}\n`);
+    process.stdout.write(`written to ${keep(measured)}\n`);
   }
   for (const [part, reason] of failures)
     process.stderr.write(`kvspan bench ${definition.name}: ${part} failed: ${reason}\n`);
@@ -102,8 +112,9 @@ async function runParts<Context, Alone>(
   rig: Rig,
   alone: Alone,
   chosen: readonly string[],
-): Promise<{ rows: Row[]; failures: Map<string, string> }> {
-  const rows: Row[] = [];
+  keep: (measured: ReadonlyMap<string, readonly Row[]>) => string,
+): Promise<{ measured: Map<string, readonly Row[]>; failures: Map<string, string> }> {
+  const measured = new Map<string, readonly Row[]>();
   const failures = new Map<string, string>();
   const progress = createProgress(definition.name, chosen.length);
   let context: Context | null = null;
@@ -112,7 +123,8 @@ async function runParts<Context, Alone>(
     for (const part of chosen) {
       const tick = progress.begin(part);
       try {
-        rows.push(...((await definition.parts[part]?.(context, tick)) ?? []));
+        measured.set(part, (await definition.parts[part]?.(context, tick)) ?? []);
+        keep(measured);
       } catch (error) {
         // A fault of the code keeps its trace; what a device or a daemon refuses is a sentence.
         const told = error instanceof KvspanError ? error.message : (error as Error).stack;
@@ -128,7 +140,7 @@ async function runParts<Context, Alone>(
       await rig.close();
     }
   }
-  return { rows, failures };
+  return { measured, failures };
 }
 
 function header(name: string, site: Site): BenchResult {

@@ -3,7 +3,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { badField } from '../../proto/errors.js';
-import { type BenchResult, units } from './results.js';
+import { type BenchResult, isPartial, units } from './results.js';
 
 const figure = z.number();
 
@@ -34,16 +34,23 @@ const resultSchema = z.object({
     }),
   ),
   notes: z.array(z.object({ case: z.string(), way: z.string(), text: z.string() })).optional(),
+  absent: z.array(z.string()).optional(),
 });
 
-/** Every `*.json` of the directory but those of smoke runs, GPUs first. */
+/**
+ * Every `*.json` of the directory but those of smoke runs, GPUs first. One with parts absent counts
+ * where there is no complete one.
+ */
 export function loadResults(directory: string): BenchResult[] {
   return jsonFiles(directory)
     .map(path => parseResult(path, readFileSync(path, 'utf8')))
     .filter(result => !result.bench.endsWith('-smoke'))
+    .filter((result, _, all) => !isPartial(result) || !all.some(other => supersedes(other, result)))
     .toSorted((a, b) => rank(a) - rank(b) || compareText(a.device, b.device));
 }
 
+const supersedes = (other: BenchResult, partial: BenchResult): boolean =>
+  other.bench === partial.bench && other.device === partial.device && !isPartial(other);
 const rank = ({ backend }: BenchResult): number => (backend === 'cuda' ? 0 : 1);
 const compareText = (a: string, b: string): number => (a < b ? -1 : a > b ? 1 : 0);
 

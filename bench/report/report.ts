@@ -106,6 +106,9 @@ function body(
   return [
     `### ${result.device}`,
     provenance(result),
+    ...(result.absent?.length
+      ? [`Not all of it was measured: without ${result.absent.join(', ')}.`]
+      : []),
     ...(result.backend === 'host' ? [HOST] : []),
     ...pictures,
     ...(findings.length > 0 ? [tally(findings, section.subject), list] : []),

@@ -3,7 +3,7 @@
  * One run, one file; ratios are to be taken within a file, never between two.
  */
 import { execFileSync } from 'node:child_process';
-import { accessSync, constants, mkdirSync, writeFileSync } from 'node:fs';
+import { accessSync, constants, mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { cpus } from 'node:os';
 import { join } from 'node:path';
 import { badField } from '../../proto/errors.js';
@@ -59,6 +59,8 @@ export interface BenchResult {
   readonly rows: readonly Row[];
   /** What no figure says: how something was called, or why it was not measured. */
   readonly notes?: readonly Note[] | undefined;
+  /** The bench's parts of which it has no figures: not asked for, failed, or never reached. */
+  readonly absent?: readonly string[] | undefined;
 }
 
 export interface Note {
@@ -110,9 +112,19 @@ export function makeResultDirectory(directory: string): void {
   }
 }
 
-/** Writes the result and says where. */
+/**
+ * Writes the result and says where. One with parts absent has a file of its own, `...-partial.json`,
+ * so that a complete one is never lost to it; a complete one ends it.
+ */
 export function writeResult(result: BenchResult, directory: string): string {
-  const path = join(directory, `${result.bench}-${slug(result.device)}.json`);
-  writeFileSync(path, `${JSON.stringify(result, null, 2)}\n`);
+  const stem = join(directory, `${result.bench}-${slug(result.device)}`);
+  const [whole, partial] = [`${stem}.json`, `${stem}-partial.json`];
+  const path = isPartial(result) ? partial : whole;
+  // Not in place: a run that is killed while it writes leaves what was there.
+  writeFileSync(`${path}.new`, `${JSON.stringify(result, null, 2)}\n`);
+  renameSync(`${path}.new`, path);
+  if (path === whole) rmSync(partial, { force: true });
   return path;
 }
+
+export const isPartial = ({ absent = [] }: BenchResult): boolean => absent.length > 0;

@@ -82,6 +82,10 @@ describe('a bench', () => {
     expect((await onHost('allocator', '--only', 'setup')).code).toBe(0);
     const [result] = results() as [BenchResult];
     expect(new Set(result.rows.map(row => row.case))).toEqual(new Set(['session set-up']));
+    expect(result.absent).toEqual(['resident', 'step', 'grant', 'growth']);
+    expect(readdirSync(directory)).toEqual([
+      expect.stringMatching(/^allocator-smoke-.*-partial\.json$/),
+    ]);
   });
 
   it('elasticity: three processes serve, contend, and move memory', {

@@ -1,13 +1,13 @@
 /** The written report, from results that are made here. */
 import { mkdtempSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { compareAmounts, compareTimes } from '../../bench/report/compare.js';
 import { nameOf, say } from '../../bench/report/figures.js';
 import { loadResults } from '../../bench/report/load.js';
 import { compose, writeReport } from '../../bench/report/report.js';
-import type { BenchResult, Row, Unit } from '../../bench/report/results.js';
+import { type BenchResult, type Row, type Unit, writeResult } from '../../bench/report/results.js';
 
 const row = (name: string, variant: string, unit: Unit, median: number): Row => ({
   case: name,
@@ -246,6 +246,24 @@ describe('the report', () => {
     put('b.json', result('growth', growthRows));
     put('c.json', result('growth-smoke', growthRows));
     expect(loadResults(places().results).map(({ backend }) => backend)).toEqual(['cuda', 'host']);
+  });
+
+  it('takes a result with parts absent only where there is no complete one, and says so', () => {
+    const partial = { ...result('growth', growthRows), absent: ['ahead', 'magazine'] };
+    const complete = { ...result('growth', growthRows), commit: 'fedcba543210' };
+    const [results, other] = [places().results, { ...partial, device: 'NVIDIA Other' }];
+    const first = writeResult(partial, results);
+    expect(first).toMatch(/growth-nvidia-something-partial\.json$/);
+    expect(compose(loadResults(results), 'plots').page).toContain('without ahead, magazine.');
+    const whole = writeResult(complete, results);
+    // A complete one ends the partial one; a later partial one does not touch it.
+    expect(readdirSync(results)).toEqual([basename(whole)]);
+    writeResult(partial, results);
+    writeResult(other, results);
+    expect(loadResults(results).map(({ commit, device }) => [commit, device])).toEqual([
+      ['abcdef012345', 'NVIDIA Other'],
+      ['fedcba543210', 'NVIDIA Something'],
+    ]);
   });
 
   it('names the file and the field of a result that is none', () => {
