@@ -5,6 +5,14 @@ import type { Link } from './link.js';
 import type { Memory } from './mapping/memory.js';
 import type { ReturnPath, Returns } from './returns.js';
 
+/** How to reach the daemon; looked at anew each time, since an eviction changes it. */
+export interface Ways {
+  /** Null: what is on its way cannot be asked about any more. */
+  readonly link: Link | null;
+  /** Null: nobody is there to take what is given back. */
+  readonly returnPath: ReturnPath | null;
+}
+
 /** How long closing waits for the daemon, in each of its steps. */
 export const CLOSE_TIMEOUT_MS = 2_000;
 /** Between looks at what is still held. */
@@ -17,16 +25,18 @@ const CLOSE_PAUSE_MS = 5;
  */
 export async function giveBackAll(
   memory: Memory,
-  way: ReturnPath,
-  /** Null: what is on its way cannot be asked about any more. */
-  link: Link | null,
+  ways: Ways,
   grants: Grants,
   returns: Returns,
 ): Promise<void> {
   let least = memory.stats().heldBytes;
-  for (let until = now() + CLOSE_TIMEOUT_MS; way.open && now() < until; ) {
+  for (let until = now() + CLOSE_TIMEOUT_MS; now() < until; ) {
+    const { link, returnPath } = ways;
+    if (returnPath?.open !== true) return;
     if (link !== null) await grants.settleAll(link, CLOSE_TIMEOUT_MS);
     await memory.giveBack(memory.stats().heldBytes);
+    // What could not be told before: no stream comes any more that would tell it again.
+    returns.resume();
     const acknowledged = returns.acknowledged();
     await within(acknowledged, CLOSE_TIMEOUT_MS, 'returning everything').catch(() => undefined);
     const { heldBytes } = memory.stats();

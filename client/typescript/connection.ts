@@ -178,8 +178,9 @@ export class Connection {
       : new KvspanError('DAEMON_UNAVAILABLE', error.message, { cause: error });
     this.end(gone);
     this.hooks.lost(gone);
-    if (this.#stop.signal.aborted) return;
+    // Also of a session that is closing: the rest is given back in the way that is left.
     if (evicted) return this.#evicted(error);
+    if (this.#stop.signal.aborted) return;
     void this.listeners.emit('disconnected', { error: gone, willReconnect: this.reconnect });
     this.#lastRefusal = null;
     if (this.reconnect) void keepTrying(attempt => this.#tryAgain(attempt), this.#stop.signal);

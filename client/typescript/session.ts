@@ -370,8 +370,7 @@ export class ClientSession implements Session, CacheOwner {
     this.reservations.stop();
     try {
       await Promise.all([...this.#caches].map(cache => cache.close()));
-      const { link, returnPath: way } = this.#connection;
-      if (way !== null) await giveBackAll(this.#memory, way, link, this.#grants, this.#returns);
+      await giveBackAll(this.#memory, this.#connection, this.#grants, this.#returns);
     } finally {
       const closed = new KvspanError('CLOSED', 'the session was closed');
       this.#connection.end(closed);

@@ -108,6 +108,20 @@ describe('an evicted client', () => {
     expect(await admin.pool()).toMatchObject({ usedBytes: 0n, promisedBytes: 0n });
   });
 
+  it('in the middle of its close gives everything back all the same', async () => {
+    const proxy = await startProxy(daemon.directory);
+    const { session } = await working(proxy.directory);
+    proxy.hold();
+    const closed = session.close();
+    // Nothing of it has reached the daemon, which ends the stream that it was said on.
+    await admin.evict(session.id);
+    proxy.resume();
+    await closed;
+    expect(await account()).toMatchObject({ state: 'SESSION_STATE_EVICTED', heldBytes: 0n });
+    expect(await admin.pool()).toMatchObject({ usedBytes: 0n, caches: 0 });
+    await proxy[Symbol.asyncDispose]();
+  });
+
   it('that had no stream just then learns it when it wants to come back', async () => {
     const proxy = await startProxy(daemon.directory);
     const { session, told } = await working(proxy.directory);

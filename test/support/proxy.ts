@@ -10,13 +10,20 @@ export interface Proxy extends AsyncDisposable {
   readonly directory: string;
   /** Every connection through it ends; new ones are let through. */
   cut(): void;
+  /** What clients say waits here; what the daemon says passes. Until `resume`. */
+  hold(): void;
+  resume(): void;
 }
 
 export async function startProxy(daemonDirectory: string): Promise<Proxy> {
   const directory = privateDirectory();
   const open = new Set<Socket>();
+  /** Of each client, its connection to the daemon. */
+  const daemonOf = new Map<Socket, Socket>();
   const server = createServer(client => {
     const daemon = connect(join(daemonDirectory, SERVICE_SOCKET));
+    daemonOf.set(client, daemon);
+    client.on('close', () => daemonOf.delete(client));
     for (const [from, to] of [
       [client, daemon],
       [daemon, client],
@@ -37,6 +44,12 @@ export async function startProxy(daemonDirectory: string): Promise<Proxy> {
   return {
     directory,
     cut,
+    hold: () => {
+      for (const client of daemonOf.keys()) client.unpipe().pause();
+    },
+    resume: () => {
+      for (const [client, daemon] of daemonOf) client.pipe(daemon);
+    },
     [Symbol.asyncDispose]: async () => {
       cut();
       await new Promise(resolve => server.close(resolve));
