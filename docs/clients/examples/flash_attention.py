@@ -5,29 +5,27 @@ import torch
 
 import kvspan
 
-HEADS, KV_HEADS, DIM, SLOTS, MAX_TOKENS = 32, 8, 128, 8, 4096
+HEADS, KV_HEADS, DIM, LAYERS, MAX_TOKENS = 32, 8, 128, 4, 4096
+PROMPTS = (100, 700, 1500)
 
 with kvspan.connect(name="flash attention") as session:
-    model = dict(layers=4, kv_heads=KV_HEADS, head_dim=DIM, dtype="bf16")
-    with session.create_cache(**model, slots=SLOTS, max_tokens=MAX_TOKENS) as cache:
-        slots = [cache.allocate(tokens) for tokens in (100, 700, 1500)]  # slots 0, 1 and 2
-        ragged = cache.ragged()  # one query for each live slot: decoding
-        for layer in range(4):
+    model = dict(layers=LAYERS, kv_heads=KV_HEADS, head_dim=DIM, dtype="bf16")
+    with session.create_cache(**model, slots=len(PROMPTS), max_tokens=MAX_TOKENS) as cache:
+        slots = [cache.allocate(tokens) for tokens in PROMPTS]
+        for layer in range(LAYERS):
             for slot in slots:
                 for rows in (cache.k(layer, slot), cache.v(layer, slot)):
-                    rows.copy_(torch.randn_like(rows))
+                    rows.normal_()  # an engine's kernels would have written them
+        del rows
 
-        cache.step({slot: cache.length(slot) + 1 for slot in slots})
-        live = ragged.slots  # with one query each and grouped heads FlashAttention-2 wants live ones only
-        starts = torch.cat([ragged.cum_seq_k[live], ragged.cum_seq_k[live[-1] + 1 :][:1]])
+        ragged = cache.ragged()  # index arrays on the device; here one query for each slot: decoding
+        cache.step({slot: cache.length(slot) + 1 for slot in slots})  # writes them anew, in place
         query = torch.randn(len(slots), HEADS, DIM, device="cuda", dtype=torch.bfloat16)
         out = torch.ops.aten._flash_attention_forward(
-            *(query, ragged.k(0), ragged.v(0)),
-            torch.arange(len(slots) + 1, dtype=torch.int32, device="cuda"),  # a query each
-            starts,  # where each sequence begins
-            *(1, MAX_TOKENS, 0.0, False, False),
-            scale=DIM**-0.5,
-            seqused_k=ragged.seqused_k[live],  # how long it is
+            *(query, ragged.k(0), ragged.v(0)),  # [slots * stride, kv_heads, head_dim]
+            *(ragged.cum_seq_q, ragged.cum_seq_k),  # where queries and sequences begin
+            *(1, MAX_TOKENS, 0.0, False, False),  # queries and keys at most, dropout, causal, debug
+            seqused_k=ragged.seqused_k,  # how long each sequence is
         )[0]
         print(f"attention of {len(slots)} requests: {tuple(out.shape)}")
         for slot in slots:

@@ -24,8 +24,10 @@ with kvspan.connect(name="lifecycle") as session:
     session.on("reconnected", lambda event: print(f"back after {event.attempts} attempts"))
     session.on("disconnected", disconnected)
 
-    # An operator evicts it: `kvspan evict SESSION`. The command is an argument of this program.
-    subprocess.run([*sys.argv[1:], "evict", str(session.id)], check=True, capture_output=True)
+    # What an operator does; here by the program itself. Where the command is not called `kvspan`, its
+    # words are this program's arguments.
+    command = sys.argv[1:] or ["kvspan"]
+    subprocess.run([*command, "evict", str(session.id)], check=True, capture_output=True)
     evicted.wait()
 
     print(f"state {session.state}; its request still has {cache.length(slot)} tokens")
