@@ -111,6 +111,11 @@ describe('the destination', () => {
     folder.remove();
   });
 
+  test('that is full costs lines, not the daemon', () => {
+    const log = createLogger({ logLevel: 'info', logFile: '/dev/full', logFormat: 'json' });
+    for (let line = 0; line < 2_000; line += 1) log.info({ reason: 'x'.repeat(1_000) }, 'lost');
+  });
+
   test('that cannot be written is refused with its own exit code', () => {
     expect(() =>
       createLogger({ logLevel: 'info', logFile: '/nowhere/at/all', logFormat: 'json' }),
