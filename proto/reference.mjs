@@ -36,8 +36,9 @@ function typeOf(field) {
   return field.label === 'LABEL_REPEATED' ? `repeated ${type}` : type;
 }
 
+const side = (typeName, streaming) => `${streaming ? 'stream ' : ''}${link(shortName(typeName))}`;
+
 function method(service, { name, inputType, outputType, clientStreaming, serverStreaming }, text) {
-  const side = (typeName, streaming) => `${streaming ? 'stream ' : ''}${link(shortName(typeName))}`;
   const takes = side(inputType, clientStreaming);
   const gives = side(outputType, serverStreaming);
   return [`#### ${service}.${name}`, `${takes} → ${gives}`, ...text];

@@ -72,6 +72,8 @@ describe('a reservation that is made again', () => {
   });
 });
 
+const gap = (tokens: number, have: number) => Math.max(0, tokens - have);
+
 /** A page a token; what is mapped in each slot is said by the test. */
 function twoRequests() {
   const mapped = [2, 2];
@@ -88,7 +90,6 @@ function twoRequests() {
     unkeep: () => undefined,
     cut: () => undefined,
   });
-  const gap = (tokens: number, have: number) => Math.max(0, tokens - have);
   const cache = {
     mappedTokens: (slot: number) => mapped[slot],
     promised: () => undefined,
@@ -107,7 +108,7 @@ function twoRequests() {
 }
 
 describe('two requests of one session that are promised memory', () => {
-  it('have what was drawn for either: who finds its own gone draws on what the other has to spare', async () => {
+  it('have what was drawn for either: who finds its own gone draws on the other promise', async () => {
     const { reservations, promises, cache, mapped, draws, told } = twoRequests();
     expect(await reservations.draw(cache, new Map([[0, 4]]), 1_000)).toBe(true);
     // The other slot took both pages, so that this one has nothing more to draw.

@@ -113,7 +113,10 @@ describe('the destination', () => {
 
   test('that is full costs lines, not the daemon', () => {
     const log = createLogger({ logLevel: 'info', logFile: '/dev/full', logFormat: 'json' });
-    for (let line = 0; line < 2_000; line += 1) log.info({ reason: 'x'.repeat(1_000) }, 'lost');
+    const many = () => {
+      for (let line = 0; line < 2_000; line += 1) log.info({ reason: 'x'.repeat(1_000) }, 'lost');
+    };
+    expect(many).not.toThrow();
   });
 
   test('that cannot be written is refused with its own exit code', () => {

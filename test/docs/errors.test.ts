@@ -12,7 +12,10 @@ const rows = textOf('docs/reference/errors.md')
   .filter(line => /^\| [A-Z_]+ \|/.test(line))
   .map(line => line.split('|').map(cell => cell.trim()))
   .map(([, code, status, again, python, when, action]) => ({
-    ...{ code, status, again, python },
+    code,
+    status,
+    again,
+    python,
     explained: Boolean(when) && Boolean(action),
   }));
 
@@ -27,7 +30,8 @@ const pythonClasses = Object.fromEntries(
 
 describe('the page of error codes', () => {
   it('has every code once, and no other', () => {
-    expect(rows.map(({ code }) => code).toSorted()).toEqual(Object.keys(errorTable).toSorted());
+    expect(new Set(rows.map(({ code }) => code))).toEqual(new Set(Object.keys(errorTable)));
+    expect(rows).toHaveLength(Object.keys(errorTable).length);
   });
 
   it.each(rows)('says what is true of $code', ({ code, status, again, python, explained }) => {

@@ -32,7 +32,9 @@ function ledgerOfTheGuide(): Ledger {
   const { tenants } = loadConfig({ config: file }, {});
   rmSync(folder, { recursive: true });
   return ledgerOf({
-    ...{ poolBytes: POOL, sessionLimitBytes: POOL, tenants: tenantsOf(tenants, POOL) },
+    poolBytes: POOL,
+    sessionLimitBytes: POOL,
+    tenants: tenantsOf(tenants, POOL),
   });
 }
 
@@ -94,6 +96,8 @@ function settle(engines: readonly Engine[]): void {
   }
 }
 
+const pieces = (gib: bigint): bigint => (gib * GIB) / PIECE;
+
 const rows = guide
   .split('\n')
   .filter(line => /^\| .* \| [\d.]+ \| [\d.]+ \| [\d.]+ \|/.test(line))
@@ -107,7 +111,6 @@ it('the worked example comes out as the table says', () => {
     return new Engine(ledger, ledger.openSession(peer, at(0)));
   });
   const [chat, batch, dev] = engines as [Engine, Engine, Engine];
-  const pieces = (gib: bigint): bigint => (gib * GIB) / PIECE;
   const steps = [
     () => (batch.wanted = ALL),
     () => (chat.wanted = pieces(16n)),
@@ -123,8 +126,9 @@ it('the worked example comes out as the table says', () => {
       ({ held: extents }) => Number(BigInt(extents.length) * PIECE) / 2 ** 30,
     );
     for (const [who, gib] of held.entries())
-      expect(Math.abs(gib - (rows[index]?.[who] ?? NaN)), `row ${index}: ${held}`).toBeLessThan(
-        0.2,
-      );
+      expect(
+        Math.abs(gib - (rows[index]?.[who] ?? NaN)),
+        `row ${index}: ${held.join(' ')}`,
+      ).toBeLessThan(0.2);
   }
 });

@@ -243,13 +243,13 @@ def test_what_another_request_took_is_drawn_on_its_promise() -> None:
         outcome.set_result(None)
         return SimpleNamespace(outcome=outcome)
 
-    link = SimpleNamespace(
+    link: Any = SimpleNamespace(
         server=SimpleNamespace(extents_per_grant_max=64, page_bytes=PAGE),
         update_promise=lambda *_: None,
     )
     nothing: Any = lambda *_: None  # noqa: E731
     book = Reservations(
-        ReservationOwner(lambda: link, lambda: 9, begin, nothing, nothing, Listeners())  # type: ignore[arg-type, return-value]
+        ReservationOwner(lambda: link, lambda: 9, begin, nothing, nothing, Listeners())
     )
     need = SimpleNamespace(
         page_bytes=PAGE,
