@@ -1,6 +1,6 @@
 /**
  * Writes `proto/generated`: TypeScript types of every message, and the descriptors, embedded so
- * that nothing reads a .proto file at run time (a bundle has none).
+ * that nothing reads a .proto file at run time (a bundle has none). And `docs/reference/grpc.md`.
  *
  *   node proto/generate.mjs           writes
  *   node proto/generate.mjs --check   exits 1 if what is committed differs
@@ -8,6 +8,7 @@
 import { execFileSync } from 'node:child_process';
 import {
   cpSync,
+  existsSync,
   mkdirSync,
   mkdtempSync,
   readdirSync,
@@ -19,11 +20,13 @@ import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { dirname, join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { reference } from './reference.mjs';
 
 const here = dirname(fileURLToPath(import.meta.url));
 const require = createRequire(import.meta.url);
 const bin = join(here, '..', 'node_modules', '.bin');
 const target = join(here, 'generated');
+const page = join(here, '..', 'docs', 'reference', 'grpc.md');
 const BASE64_COLUMNS = 96;
 
 /** The standard services: their .proto files come with the packages that define them. */
@@ -104,6 +107,12 @@ function writeDescriptors(out, scratch) {
   writeFileSync(join(out, 'descriptor-set.ts'), text);
 }
 
+function referencePage(scratch) {
+  const file = join(scratch, 'with-comments.json');
+  execFileSync(join(bin, 'buf'), ['build', here, '-o', file], { stdio: 'inherit' });
+  return reference(JSON.parse(readFileSync(file, 'utf8')));
+}
+
 function filesOf(folder) {
   const entries = readdirSync(folder, { recursive: true, withFileTypes: true });
   return new Map(
@@ -130,11 +139,15 @@ try {
   if (process.argv.includes('--check')) {
     mkdirSync(target, { recursive: true });
     const stale = differences(filesOf(out), filesOf(target));
+    if (!existsSync(page) || readFileSync(page, 'utf8') !== referencePage(scratch))
+      stale.push(relative(target, page));
     if (stale.length > 0) {
       console.error(`proto/generated is not current (run: npm run generate): ${stale.join(', ')}`);
       process.exitCode = 1;
     }
   } else {
+    mkdirSync(dirname(page), { recursive: true });
+    writeFileSync(page, referencePage(scratch));
     rmSync(target, { recursive: true, force: true });
     cpSync(out, target, { recursive: true });
   }

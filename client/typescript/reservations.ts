@@ -5,10 +5,9 @@
  */
 import { badField, KvspanError } from '../../proto/errors.js';
 import { now } from './deadline.js';
-import type { PromiseCut } from './events.js';
 import { bytesOf, limited } from './grants.js';
 import { ANSWER_TIMEOUT_MS, type Link } from './link.js';
-import type { SpanNeed } from './span-need.js';
+import type { ReservationOwner, ReservedCache } from './reservation-owner.js';
 
 export type ReservationEnd =
   /** Its owner, or its slot's `free`. */
@@ -33,31 +32,6 @@ export interface Reservation extends Disposable {
   readonly slot: number | null;
   /** Nothing more is needed of it. `free` does the same. Idempotent. */
   release(): void;
-}
-
-/** A cache, as its reservations see it. */
-export interface ReservedCache {
-  readonly cacheId: bigint;
-  readonly closed: boolean;
-  readonly overreadTokens: number;
-  readonly lookaheadTokens: number;
-  readonly need: SpanNeed;
-  length(slot: number): number;
-  mappedTokens(slot: number): number;
-  /** Tells the native core. */
-  promised(slot: number, promised: boolean): void;
-}
-
-export interface ReservationOwner {
-  readonly link: Link | null;
-  readonly pageBytes: bigint;
-  newId(): bigint;
-  /** Out of a promise; resolves once the memory is in the magazine. */
-  draw(counts: readonly number[], promiseId: bigint, limitMs: number): Promise<void>;
-  /** So much more of the magazine, or less, is for slots with a promise. */
-  keep(bytes: bigint): void;
-  unkeep(bytes: bigint): void;
-  cut(event: PromiseCut): void;
 }
 
 const UNKEEP_ALL = 2n ** 64n - 1n;
@@ -92,6 +66,12 @@ export class PromisedMemory implements Reservation {
     const { need } = this.cache;
     if (this.slot === null) return need.wholeBytes(this.tokens);
     return need.gapBytes(this.tokens, this.cache.mappedTokens(this.slot));
+  }
+
+  /** Promised and not needed, since its slot took what was drawn for another; below 0: the reverse. */
+  get spareBytes(): bigint {
+    if ((this.slot === null && !this.taken) || this.cache.closed || this.ended !== null) return 0n;
+    return this.bytes - this.gapBytes;
   }
 
   release(): void {
@@ -217,7 +197,10 @@ export class Reservations {
     limitMs: number,
   ): Promise<boolean> {
     if (promise.ended !== null) return false;
-    return this.#draw(promise, counts, limitMs);
+    const bytes = bytesOf(counts, this.owner.pageBytes);
+    return bytes > promise.bytes
+      ? this.#drawFromAll(promise, bytes, limitMs)
+      : this.#draw(promise, counts, limitMs);
   }
 
   /** A live slot has a promise that it has not grown into yet. */
@@ -293,11 +276,39 @@ export class Reservations {
     const { cache, tokens, slot } = promise;
     if (promise.ended !== null || slot === null) return false;
     const mapped = cache.mappedTokens(slot);
-    const more = cache.need.extentsFor(length, tokens, mapped);
     const { pageBytes } = this.owner;
-    const exact = bytesOf(more, pageBytes) <= promise.bytes;
-    const counts = exact ? more : cache.need.extentsFor(length, length, mapped);
-    return this.#draw(promise, counts, limitMs).catch(() => false);
+    const more = cache.need.extentsFor(length, tokens, mapped);
+    const least = cache.need.extentsFor(length, length, mapped);
+    for (const counts of [more, least])
+      if (bytesOf(counts, pageBytes) <= promise.bytes)
+        return this.#draw(promise, counts, limitMs).catch(() => false);
+    return this.#drawFromAll(promise, bytesOf(least, pageBytes), limitMs);
+  }
+
+  /**
+   * Slots with a promise take what was drawn for any of them. One that finds its own gone has its due
+   * with those that took it: they have more promised than they lack.
+   */
+  async #drawFromAll(first: PromisedMemory, bytes: bigint, limitMs: number): Promise<boolean> {
+    const { pageBytes } = this.owner;
+    const draws: Promise<boolean>[] = [];
+    let missing = bytes;
+    for (const promise of [first, ...this.#all]) {
+      const spare = promise === first ? promise.bytes : promise.spareBytes;
+      const part = spare < missing ? spare : missing;
+      if (part <= 0n) continue;
+      missing -= part;
+      const counts = [Number(part / pageBytes)];
+      draws.push(this.#draw(promise, counts, limitMs).catch(() => false));
+    }
+    return (await Promise.all(draws)).some(drawn => drawn);
+  }
+
+  /** What requests lack and no promise of their own covers: it is drawn, or others have it to spare. */
+  get #owedBytes(): bigint {
+    let owed = 0n;
+    for (const { spareBytes } of this.#all) if (spareBytes < 0n) owed -= spareBytes;
+    return owed;
   }
 
   async #draw(
@@ -344,9 +355,10 @@ export class Reservations {
   #settle(promise: PromisedMemory): void {
     if (promise.ended !== null || promise.fulfilled) return;
     const { gapBytes } = promise;
-    if (promise.drawing === null && gapBytes < promise.bytes) promise.bytes = gapBytes;
+    const keptBytes = gapBytes + this.#owedBytes;
+    if (promise.drawing === null && keptBytes < promise.bytes) promise.bytes = keptBytes;
     promise.renewedAt = now();
-    promise.fulfilled = gapBytes === 0n;
+    promise.fulfilled = gapBytes === 0n && promise.bytes === 0n;
     this.#tell(promise, promise.bytes);
   }
 

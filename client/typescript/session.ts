@@ -13,7 +13,8 @@ import { ANSWER_TIMEOUT_MS, type Granted, type Link, type PromiseRequest } from 
 import { heldExtents, type Memory, type MemoryEvents } from './mapping/memory.js';
 import { MapperWishes } from './mapper-wishes.js';
 import { type OnReclaim, Reclaiming } from './reclaiming.js';
-import { type ReservationOwner, Reservations } from './reservations.js';
+import type { ReservationOwner } from './reservation-owner.js';
+import { Reservations } from './reservations.js';
 import { Returns } from './returns.js';
 import type { HeldExtent, ServerInfo } from './service.js';
 import type { SessionState, SessionStats } from './stats.js';

@@ -58,6 +58,8 @@ export interface Logger {
   child(fields: LogFields): Logger;
 }
 
+/** Lines that a full disk has not taken; what comes after these is dropped. */
+const UNWRITTEN_BYTES_MAX = 1024 * 1024;
 export const REDACTED = '[redacted]';
 const SECRET_KEY = /token|secret|authorization/i;
 /** Deep enough for metadata inside an error inside a line. */
@@ -93,7 +95,13 @@ function prettyTo(target: DestinationStream): DestinationStream {
 function openDestination(path: string | null): DestinationStream {
   try {
     // Synchronous: the last line before a crash is the one that is needed.
-    return destination({ dest: path ?? 2, sync: true, mkdir: false });
+    const dest = path ?? 2;
+    return destination({ dest, sync: true, mkdir: false, maxLength: UNWRITTEN_BYTES_MAX }).on(
+      'error',
+      // A full disk costs lines, not the daemon: what does not fit is kept, and written with the next
+      // line that does.
+      () => undefined,
+    );
   } catch (error) {
     const why = error instanceof Error ? error.message : String(error);
     throw new StartupError(

@@ -111,6 +111,14 @@ describe('the destination', () => {
     folder.remove();
   });
 
+  test('that is full costs lines, not the daemon', () => {
+    const log = createLogger({ logLevel: 'info', logFile: '/dev/full', logFormat: 'json' });
+    const many = () => {
+      for (let line = 0; line < 2_000; line += 1) log.info({ reason: 'x'.repeat(1_000) }, 'lost');
+    };
+    expect(many).not.toThrow();
+  });
+
   test('that cannot be written is refused with its own exit code', () => {
     expect(() =>
       createLogger({ logLevel: 'info', logFile: '/nowhere/at/all', logFormat: 'json' }),

@@ -5,14 +5,19 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Iterator
+from concurrent.futures import Future
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import kvspan
 import numpy as np
 import pytest
 from kvspan._native import Plan
+from kvspan._reservation import Reservation
+from kvspan._reservations import ReservationOwner, Reservations
 from kvspan._span_need import SpanNeed
+from kvspan.events import Listeners
 from support import PAGE, SMALL, TOKENS_PER_PAGE, Child, Daemon, until
 
 #: 16 of the pool's 32 pages.
@@ -225,3 +230,48 @@ def test_an_on_reclaim_that_misbehaves_harms_nobody(
         assert "preempting went wrong" in caplog.text
     else:
         assert len(calls) == 1
+
+
+def test_what_another_request_took_is_drawn_on_its_promise() -> None:
+    """Two slots of a page a token, and a book that believes what the test says is mapped."""
+    mapped = [2, 2]
+    draws: list[tuple[int, int]] = []
+
+    def begin(_: object, wish: Any) -> Any:
+        draws.append((wish.promise_id, wish.counts[0]))
+        outcome: Future[None] = Future()
+        outcome.set_result(None)
+        return SimpleNamespace(outcome=outcome)
+
+    link: Any = SimpleNamespace(
+        server=SimpleNamespace(extents_per_grant_max=64, page_bytes=PAGE),
+        update_promise=lambda *_: None,
+    )
+    nothing: Any = lambda *_: None  # noqa: E731
+    book = Reservations(
+        ReservationOwner(lambda: link, lambda: 9, begin, nothing, nothing, Listeners())
+    )
+    need = SimpleNamespace(
+        page_bytes=PAGE,
+        whole_bytes=lambda tokens: tokens * PAGE,
+        gap_bytes=lambda tokens, have: max(0, tokens - have) * PAGE,
+        extents_for=lambda tokens, _, have: (max(0, tokens - have),),
+    )
+    cache: Any = SimpleNamespace(
+        need=need, closed=False, promised=nothing, mapped_of=lambda slot: mapped[slot]
+    )
+    both = [Reservation(book, cache, 4, 600.0, promise, 2 * PAGE) for promise in (1, 2)]
+    book._all.extend(both)
+    for slot, one in enumerate(both):
+        book.bind(one, slot)
+    assert book.draw(cache, {0: 4})
+    # The other slot took both pages: what is promised to it is not given up while this one lacks them.
+    mapped[1] = 4
+    book._settle(both[1])
+    assert [one.bytes for one in both] == [0, 2 * PAGE]
+    assert book.draw(cache, {0: 4})
+    assert draws == [(1, 2), (2, 2)]
+    mapped[0] = 4
+    book._settle(both[1])
+    assert [one.bytes for one in both] == [0, 0]
+    book.stop()

@@ -77,3 +77,10 @@ class Reservation:
         if self.slot is None:
             return need.whole_bytes(self.tokens)
         return need.gap_bytes(self.tokens, self._cache.mapped_of(self.slot))
+
+    def spare_bytes(self) -> int:
+        """Promised and not needed, since its slot took what was drawn for another; below 0: the
+        reverse."""
+        if self.ended is not None or self._cache.closed or not self._taken:
+            return 0
+        return self.bytes - self.gap_bytes()

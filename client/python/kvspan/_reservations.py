@@ -152,12 +152,12 @@ class Reservations:
         """What these slots need for their lengths, where it is promised to them."""
         with self._lock:
             found = [(self.of(cache, slot), length) for slot, length in wanted.items()]
-            flights = [
-                self._draw_for(one, length)
+            return [
+                flight
                 for one, length in found
                 if one is not None and length <= one.tokens
+                for flight in self._draw_for(one, length)
             ]
-        return [flight for flight in flights if flight is not None]
 
     def draw_prompt(self, one: Reservation, counts: Sequence[int]) -> Flight | None:
         """What the native core has found missing for a prompt; None: it is not promised."""
@@ -172,8 +172,7 @@ class Reservations:
     def draw_ahead(self) -> list[Flight]:
         """What slots with a promise will need next, so that their steps need not wait for it."""
         with self._lock:
-            flights = [self._draw_ahead_of(one) for one in list(self._all)]
-        return [flight for flight in flights if flight is not None]
+            return [flight for one in list(self._all) for flight in self._draw_ahead_of(one)]
 
     def restore(self, link: Link) -> None:
         """A new session of the same process: what is still lacking is promised again, or lost."""
@@ -236,28 +235,46 @@ class Reservations:
                 link.update_promise(wish.promise_id, 0)
             raise
 
-    def _draw_ahead_of(self, one: Reservation) -> Flight | None:
+    def _draw_ahead_of(self, one: Reservation) -> list[Flight]:
         cache, slot = one._cache, one.slot
         if slot is None or cache.closed or one.ended is not None:
-            return None
+            return []
         ahead = min(one.tokens, cache.length_of(slot) + cache.lookahead_tokens)
-        return None if cache.mapped_of(slot) >= ahead else self._draw_for(one, ahead)
+        return [] if cache.mapped_of(slot) >= ahead else self._draw_for(one, ahead)
 
-    def _draw_for(self, one: Reservation, length: int) -> Flight | None:
+    def _draw_for(self, one: Reservation, length: int) -> list[Flight]:
         # A step that comes while another's draw is on its way waits for that, and looks again.
         if one._drawing is not None:
-            return one._drawing
+            return [one._drawing]
         if one.ended is not None or one.slot is None:
-            return None
+            return []
         need, mapped = one._cache.need, one._cache.mapped_of(one.slot)
         counts = need.extents_for(length, one.tokens, mapped)
         if bytes_of(counts, need.page_bytes) > one.bytes:
             counts = need.extents_for(length, length, mapped)
-        flight = self._draw(one, counts)
-        if flight is not None and not flight.outcome.done():
-            one._drawing = flight
-            flight.outcome.add_done_callback(lambda _: setattr(one, "_drawing", None))
-        return flight
+        flights = self._draw_from_all(one, counts)
+        for flight in flights[:1]:
+            if not flight.outcome.done():
+                one._drawing = flight
+                flight.outcome.add_done_callback(lambda _: setattr(one, "_drawing", None))
+        return flights
+
+    def _draw_from_all(self, first: Reservation, counts: Sequence[int]) -> list[Flight]:
+        """Slots with a promise take what was drawn for any of them. One that finds its own gone has its
+        due with those that took it: they have more promised than they lack."""
+        page = first._cache.need.page_bytes
+        missing = bytes_of(counts, page)
+        if missing <= first.bytes:
+            flight = self._draw(first, counts)
+            return [] if flight is None else [flight]
+        flights: list[Flight] = []
+        for one in [first, *self._all]:
+            part = min(missing, one.bytes if one is first else one.spare_bytes())
+            flight = self._draw(one, (part // page,)) if part > 0 else None
+            if flight is not None:
+                missing -= part
+                flights.append(flight)
+        return flights
 
     def _draw(self, one: Reservation, counts: Sequence[int]) -> Flight | None:
         link = self._owner.link()
@@ -321,10 +338,12 @@ class Reservations:
         if one.ended is not None or one._fulfilled:
             return
         gap = one.gap_bytes()
+        # What requests lack and no promise of their own covers: it is drawn, or others have it to spare.
+        owed = sum(max(0, -other.spare_bytes()) for other in self._all)
         if one._drawing is None:
-            one.bytes = min(one.bytes, gap)
+            one.bytes = min(one.bytes, gap + owed)
         one._renewed = time.monotonic()
-        one._fulfilled = gap == 0
+        one._fulfilled = gap == 0 and one.bytes == 0
         self._tell(one, one.bytes)
 
     def _tell(self, one: Reservation, left_bytes: int) -> None:

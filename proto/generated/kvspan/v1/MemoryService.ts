@@ -25,7 +25,7 @@ import type { UpdatePromiseResponse as _kvspan_v1_UpdatePromiseResponse, UpdateP
 
 export interface MemoryServiceClient extends grpc.Client {
   /**
-   * The unary twin of `SessionRequest.acquire`, for simple clients. The extents themselves arrive
+   * The unary twin of `ExchangeRequest.acquire`, for simple clients. The extents themselves arrive
    * on the extent channel tagged with `acquire.grant_id`, possibly before this call returns.
    * Errors: RESOURCE_EXHAUSTED (pool or session limit, with who holds what), GRANT_DUPLICATE,
    * INVALID_ARGUMENT, DRAINING.
@@ -35,7 +35,7 @@ export interface MemoryServiceClient extends grpc.Client {
   Acquire(argument: _kvspan_v1_AcquireRequest, options: grpc.CallOptions, callback: grpc.requestCallback<_kvspan_v1_AcquireResponse__Output>): grpc.ClientUnaryCall;
   Acquire(argument: _kvspan_v1_AcquireRequest, callback: grpc.requestCallback<_kvspan_v1_AcquireResponse__Output>): grpc.ClientUnaryCall;
   /**
-   * The unary twin of `SessionRequest.acquire`, for simple clients. The extents themselves arrive
+   * The unary twin of `ExchangeRequest.acquire`, for simple clients. The extents themselves arrive
    * on the extent channel tagged with `acquire.grant_id`, possibly before this call returns.
    * Errors: RESOURCE_EXHAUSTED (pool or session limit, with who holds what), GRANT_DUPLICATE,
    * INVALID_ARGUMENT, DRAINING.
@@ -185,7 +185,7 @@ export interface MemoryServiceClient extends grpc.Client {
   reserve(argument: _kvspan_v1_ReserveRequest, callback: grpc.requestCallback<_kvspan_v1_ReserveResponse__Output>): grpc.ClientUnaryCall;
   
   /**
-   * The unary twin of `SessionRequest.return`. All or nothing: one bad id and no extent is
+   * The unary twin of `ExchangeRequest.return`. All or nothing: one bad id and no extent is
    * returned. Errors: EXTENT_UNKNOWN, EXTENT_FOREIGN, EXTENT_RETURNED.
    */
   Return(argument: _kvspan_v1_ReturnRequest, metadata: grpc.Metadata, options: grpc.CallOptions, callback: grpc.requestCallback<_kvspan_v1_ReturnResponse__Output>): grpc.ClientUnaryCall;
@@ -193,7 +193,7 @@ export interface MemoryServiceClient extends grpc.Client {
   Return(argument: _kvspan_v1_ReturnRequest, options: grpc.CallOptions, callback: grpc.requestCallback<_kvspan_v1_ReturnResponse__Output>): grpc.ClientUnaryCall;
   Return(argument: _kvspan_v1_ReturnRequest, callback: grpc.requestCallback<_kvspan_v1_ReturnResponse__Output>): grpc.ClientUnaryCall;
   /**
-   * The unary twin of `SessionRequest.return`. All or nothing: one bad id and no extent is
+   * The unary twin of `ExchangeRequest.return`. All or nothing: one bad id and no extent is
    * returned. Errors: EXTENT_UNKNOWN, EXTENT_FOREIGN, EXTENT_RETURNED.
    */
   return(argument: _kvspan_v1_ReturnRequest, metadata: grpc.Metadata, options: grpc.CallOptions, callback: grpc.requestCallback<_kvspan_v1_ReturnResponse__Output>): grpc.ClientUnaryCall;
@@ -220,7 +220,7 @@ export interface MemoryServiceClient extends grpc.Client {
 
 export interface MemoryServiceHandlers extends grpc.UntypedServiceImplementation {
   /**
-   * The unary twin of `SessionRequest.acquire`, for simple clients. The extents themselves arrive
+   * The unary twin of `ExchangeRequest.acquire`, for simple clients. The extents themselves arrive
    * on the extent channel tagged with `acquire.grant_id`, possibly before this call returns.
    * Errors: RESOURCE_EXHAUSTED (pool or session limit, with who holds what), GRANT_DUPLICATE,
    * INVALID_ARGUMENT, DRAINING.
@@ -282,7 +282,7 @@ export interface MemoryServiceHandlers extends grpc.UntypedServiceImplementation
   Reserve: grpc.handleUnaryCall<_kvspan_v1_ReserveRequest__Output, _kvspan_v1_ReserveResponse>;
   
   /**
-   * The unary twin of `SessionRequest.return`. All or nothing: one bad id and no extent is
+   * The unary twin of `ExchangeRequest.return`. All or nothing: one bad id and no extent is
    * returned. Errors: EXTENT_UNKNOWN, EXTENT_FOREIGN, EXTENT_RETURNED.
    */
   Return: grpc.handleUnaryCall<_kvspan_v1_ReturnRequest__Output, _kvspan_v1_ReturnResponse>;
